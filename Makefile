@@ -1,0 +1,80 @@
+# Every target sets up what it needs, once, in .venv: `make sweep` on a fresh machine is enough.
+#   PYTHON=python3.12    the interpreter to build .venv from (3.11 or newer)
+#   ARGS="--trials 200"  passed on to the command of the target
+#   TORCH_INDEX=URL      one more package index, for PyTorch's CPU wheels: on Linux the usual index gives the CUDA build
+
+PYTHON ?= python3
+ARGS ?=
+TORCH_INDEX ?=
+
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+PIP_INSTALL = $(VENV)/bin/python -m pip install $(PIP_FLAGS)
+PIP_FLAGS = --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.DEFAULT_GOAL := help
+.PHONY: help sweep test bench lint fix types wheel lock clean
+
+help: ## Say what each target does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+sweep: $(INSTALLED) ## Run the main job at its small budget; ARGS="--trials 200" for more
+	$(VENV)/bin/prepe run sweeps/delete-red.toml $(ARGS)
+
+test: $(INSTALLED) ## Run the quick tests; ARGS='-m "slow or cluster"' for the others
+	$(VENV)/bin/pytest $(ARGS)
+
+bench: $(VENV)/.installed-bench ## Time the same training job without prepe: one seed in PyTorch, an ensemble in JAX
+	$(VENV)/bin/python -m tests.bench.plain
+	$(VENV)/bin/python -m tests.bench.jax_ensemble
+
+lint: $(INSTALLED) ## Check style and layout
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+fix: $(INSTALLED) ## Mend what lint can mend by itself
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+types: $(INSTALLED) ## Check types
+	$(VENV)/bin/mypy
+
+wheel: $(INSTALLED) ## Build dist/: the wheel, and the lock to install it with
+	rm -rf dist
+	$(VENV)/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	cp requirements.lock dist/
+
+clean: ## Remove .venv and everything built; results/ stays
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "No $(PYTHON) here: name another, as in make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "prepe needs Python 3.11 or newer, $(PYTHON) is older: name another, as in make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Installing requirements.lock into $(VENV): a few minutes the first time, seconds later"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP_INSTALL) -r requirements.lock
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-bench: $(INSTALLED) requirements-bench.lock
+	@echo "Installing requirements-bench.lock into $(VENV)"
+	@$(PIP_INSTALL) -r requirements-bench.lock
+	@touch $@
+
+# The oldest supported Python makes the lock, so that newer ones can use it. CUDA packages are left out: torch pins its own.
+LOCK := build/lock
+FREEZE = $(LOCK)/bin/python -m pip freeze --all --exclude pip --exclude-editable \
+  | sed 's/+.*//' | grep -v -E '^(cuda|nvidia|triton)'
+
+lock: ## Pin today's newest versions within pyproject.toml's ranges; ARGS="torch==2.13.0" holds one back
+	rm -rf $(LOCK)
+	$(PYTHON) -m venv $(LOCK)
+	$(LOCK)/bin/python -m pip install $(PIP_FLAGS) $(ARGS) --editable '.[dev]'
+	{ echo "# By make lock$(if $(ARGS), ARGS='$(ARGS)'), with $$($(PYTHON) --version)"; $(FREEZE); } > $(LOCK)/requirements.lock
+	$(LOCK)/bin/python -m pip install $(PIP_FLAGS) -c $(LOCK)/requirements.lock --editable '.[bench]'
+	{ echo "# By make lock: what make bench needs besides requirements.lock"; \
+	  $(FREEZE) | grep -v -x -F -f $(LOCK)/requirements.lock; } > $(LOCK)/requirements-bench.lock
+	mv $(LOCK)/requirements.lock $(LOCK)/requirements-bench.lock .
+	rm -rf build

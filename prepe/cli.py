@@ -1,0 +1,378 @@
+"""The command line: parse, call, print. One verb a function, and each verb is one call from Python."""
+
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import pyarrow as pa
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from prepe import __version__, store
+from prepe import sweep as sweeps
+from prepe.errors import PrepeError
+
+app = typer.Typer(
+    name="prepe",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Sweeps over neural networks whose concepts sit where they were told to sit.",
+)
+_FAILED, _BAD_INPUT, _STOPPED = 1, 2, 130
+
+Results = Annotated[
+    Path | None,
+    typer.Option("--results", metavar="DIR", help="The store. Default: $PREPE_RESULTS, else results/."),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+
+
+def main() -> None:
+    """Run the command line: a user's error is one message and exit code 2, Ctrl-C is exit code 130."""
+    try:
+        app()
+    except PrepeError as error:
+        _leave(f"prepe: {error}", _BAD_INPUT)
+    except KeyboardInterrupt:
+        _leave("prepe: stopped", _STOPPED)
+    except BrokenPipeError:
+        sys.stderr.close()
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(code)
+
+
+def _console() -> Console:
+    """Return a console that does not break a table's lines when it is written to a file."""
+    console = Console()
+    return console if console.is_terminal else Console(width=200)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A sweep file, such as sweeps/delete-red.toml.")],
+    trials: Annotated[int | None, typer.Option(help="Overrides the file's number of trials.")] = None,
+    members: Annotated[int | None, typer.Option(help="Overrides the file's number of members.")] = None,
+    executor: Annotated[Literal["ray", "serial"], typer.Option(help="serial needs no Ray.")] = "ray",
+    address: Annotated[str | None, typer.Option(help="A Ray cluster to join, such as auto or HOST:6379.")] = None,
+    device: Device = "auto",
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do failed trials again.")] = False,
+    results: Results = None,
+) -> None:
+    """Do what a sweep file asks for and the store does not have yet.
+
+    Run it again to go on after a stop; raise --trials to add to a finished sweep, --members to add members to every trial.
+
+    Examples:
+
+        prepe run sweeps/ex-2.9.1.toml
+
+        prepe run sweeps/delete-red.toml --trials 200 --members 32
+    """
+    from prepe import launch
+
+    root = store.default_root(results)
+    sweep = sweeps.load(file, trials=trials, members=members)
+    print(f"{sweep.name}: {sweep.question}")
+    again = _command(file, trials, members, executor, address, results)
+    try:
+        before = len(store.read(root, "proposals", names=f"{sweep.name}-*"))
+        print(
+            f"{sweep.trials} trial{'s' * (sweep.trials > 1)} of {sweep.members} members, results in {root}", flush=True
+        )
+        queue = launch.run(sweep, root, executor=executor, address=address, device=device, retry_failed=retry_failed)
+    except KeyboardInterrupt:
+        stored = len(store.read(root, "proposals", names=f"{sweep.name}-*"))
+        _leave(f"stopped: {stored} of {sweep.trials} trials are stored. Go on with:\n  {again}", _STOPPED)
+    if queue.foreign:
+        print(f"{queue.foreign} stored trials lie outside this file's space or differ from it; they are left alone")
+    failed = [row for row in queue.done if row["state"] == "failed"]
+    if len(queue.done) == before and not queue.lost:
+        print("nothing to do: all of it was stored before")
+    _print_top(root, sweep.name, 5)
+    _say_next(root, sweep, again)
+    if queue.lost:
+        _leave(f"{queue.lost} trials lost their worker {queue.lost} times over. Try again with:\n  {again}", _FAILED)
+    if failed:
+        shown = failed[0]
+        last = str(shown["error"]).strip().rsplit("\n", 1)[-1]
+        _leave(
+            f"{len(failed)} of {len(queue.done)} trials failed, such as {shown['trial']}: {last}\n"
+            f"See `prepe show {shown['trial']}`; do them again with:\n  {again} --retry-failed",
+            _FAILED,
+        )
+
+
+def _command(
+    file: Path, trials: int | None, members: int | None, executor: str, address: str | None, results: Path | None
+) -> str:
+    options = {"trials": trials, "members": members, "address": address, "results": results}
+    if executor != "ray":
+        options["executor"] = executor
+    given = [f"--{name} {value}" for name, value in options.items() if value is not None]
+    return " ".join(["prepe run", str(file), *given])
+
+
+def _say_next(root: Path, sweep: sweeps.Sweep, again: str) -> None:
+    """Draw the sweep's figure and name the commands that a user would want next."""
+    from prepe import report
+
+    best = report.top(root, sweep.name, 1)
+    if not best:
+        return
+    where = "" if root == store.default_root() else f" --results {root}"
+    name = best[0]["trial"]
+    print(f"figure: {report.draw_sweep(root, sweep.name)}")
+    print("next:")
+    print(f"  prepe show {name}{where}")
+    print(f"  prepe reproduce {name}{where}")
+    if sweep.search:
+        print(f"  prepe run {again.split()[2]} --trials {2 * sweep.trials} --members {sweep.members}{where}")
+    sql = "SELECT seed, score_r2, score_ccc, collateral_p95 FROM effects"
+    print(f"  prepe query \"{sql} WHERE trial = '{name}' AND intervention = 'ablate' ORDER BY score_ccc\"{where}")
+
+
+@app.command()
+def ls(results: Results = None) -> None:
+    """List the sweeps in the store."""
+    from prepe import report
+
+    _print_rows(report.ls(store.default_root(results)), "sweeps")
+
+
+@app.command()
+def top(
+    sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep's name, or its file.")],
+    n: Annotated[int, typer.Option("-n", min=1, help="How many trials.")] = 10,
+    results: Results = None,
+) -> None:
+    """Show a sweep's best trials: feasible ones first, then by the first objective.
+
+    Example:
+
+        prepe top delete-red -n 5
+    """
+    _print_top(store.default_root(results), sweep, n)
+
+
+def _print_top(root: Path, sweep: str, n: int) -> None:
+    from prepe import report
+
+    rows = report.top(root, sweep, n)
+    flat = [
+        {
+            "trial": row["trial"],
+            "feasible": "yes" if row["feasible"] else "no",
+            "members": row["members"],
+            **row["objectives"],
+            **row["params"],
+        }
+        for row in rows
+    ]
+    _print_rows(flat, f"best of {store.sweep_named(root, sweep)}")
+
+
+@app.command()
+def show(
+    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="A trial's name, or its first four digits or more.")],
+    results: Results = None,
+) -> None:
+    """Show what is known of a trial: parameters, every metric over its members, costs, where it was made.
+
+    Example:
+
+        prepe show 3c952f
+    """
+    from prepe import report
+
+    facts = report.show(store.default_root(results), trial)
+    print(f"trial {facts['trial']}, model {facts['model']}, {len(facts['seeds'])} members")
+    for row in facts["proposals"]:
+        params = ", ".join(f"{name} = {_plain(value)}" for name, value in row["params"].items())
+        feasible = "feasible" if row["feasible"] else "infeasible"
+        print(
+            f"in sweep {row['sweep']} as number {row['number']}: {row['state']}, {feasible}{': ' * bool(params)}{params}"
+        )
+    for error in facts["errors"]:
+        print(error, file=sys.stderr)
+    if not facts["spec"]:
+        return
+    columns = ("metric", "median", "q25", "q75", "worst_decile", "min", "max")
+    labels = dict.fromkeys(row["intervention"] for row in facts["summaries"])
+    for label in sorted(labels, key=lambda each: (each is not None, each or "")):
+        rows = [{c: row[c] for c in columns} for row in facts["summaries"] if row["intervention"] == label]
+        _print_rows(rows, f"intervention {label}" if label else "members")
+    print(
+        f"trained in {facts['train_s']:.1f} s, twin in {facts['twin_train_s']:.1f} s, measured in "
+        f"{facts['evaluate_s']:.1f} s, peak {facts['peak_mb']:.0f} MB, on {facts['device']} "
+        f"({facts['cpu_capability']}), commit {facts['git_commit'] or 'unknown'}"
+    )
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT over the views of the store.")],
+    csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list of rows.")] = False,
+    parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a Parquet file.")] = None,
+    results: Results = None,
+) -> None:
+    """Run SQL over the store, which alone can be read, and not written.
+
+    Views: trials, members, effects, items, colors, summaries, models, history, snapshots, proposals. See their columns
+    with DESCRIBE.
+
+    Examples:
+
+        prepe query "DESCRIBE effects"
+
+        prepe query "SELECT trial, median(score_ccc) FROM effects GROUP BY trial ORDER BY 2 DESC LIMIT 5" --csv
+    """
+    if csv + as_json + (parquet is not None) > 1:
+        raise PrepeError("--csv, --json and --parquet: more than one is given; allowed: at most one")
+    table = store.query(store.default_root(results), sql)
+    if csv:
+        _print_csv(table)
+    elif as_json:
+        print(json.dumps(table.to_pylist(), default=_json, indent=1))
+    elif parquet:
+        import pyarrow.parquet as pq
+
+        try:
+            pq.write_table(table, parquet)
+        except OSError as error:
+            raise PrepeError(f"{parquet}: cannot be written: {error.strerror or error}") from None
+        print(f"{len(table)} rows in {parquet}")
+    else:
+        _print_rows(table.to_pylist(), f"{len(table)} rows", table.column_names)
+
+
+@app.command()
+def reproduce(
+    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="A trial's name, or its first four digits or more.")],
+    member: Annotated[int | None, typer.Option(help="Only the member with this seed.")] = None,
+    from_weights: Annotated[bool, typer.Option("--from-weights", help="Measure stored weights; no training.")] = False,
+    device: Device = "auto",
+    figure: Annotated[bool, typer.Option(help="Draw the figure.")] = True,
+    results: Results = None,
+) -> None:
+    """Make a stored trial again here, without Ray, and compare every metric with the stored rows.
+
+    On the processor capability, device and torch of the stored rows the two must be equal bit for bit; elsewhere their
+    distributions over members are compared. Exit code 1 if they disagree.
+
+    Examples:
+
+        prepe reproduce 3c952f
+
+        prepe reproduce 3c952f --member 7
+
+        prepe reproduce 3c952f --from-weights
+    """
+    from prepe.reproduction import reproduce as again
+
+    console = _console()
+    with console.status("") as status:
+
+        def step(doing: str, done: int, total: int) -> None:
+            status.update(f"{doing}: step {done} of {total}")
+
+        made = again(
+            trial,
+            store.default_root(results),
+            member=member,
+            from_weights=from_weights,
+            device=device,
+            figure=figure,
+            step_report=step,
+        )
+    rows = [
+        {
+            "intervention": each.intervention or "",
+            "metric": each.metric,
+            "largest difference": each.largest,
+            "shift of the mean, in standard errors": each.shift_se,
+        }
+        for each in sorted(made.differences, key=lambda each: -each.largest)[:10]
+    ]
+    _print_rows(rows, f"largest differences of trial {made.trial}, {len(made.seeds)} members")
+    worst = made.largest
+    where = f"{worst.intervention}.{worst.metric}" if worst.intervention else worst.metric
+    print(f"{len(made.differences)} metrics compared; largest difference {worst.largest:.3g} ({where})")
+    print(_verdict(made.how, made.why, made.agrees))
+    if made.figure:
+        print(f"figure: {made.figure}")
+    if not made.agrees:
+        raise typer.Exit(_FAILED)
+
+
+def _verdict(how: str, why: str, agrees: bool) -> str:
+    if how == "exact":
+        return "reproduced bit for bit" if agrees else "NOT reproduced: it should be equal bit for bit, and is not"
+    if how == "tolerance":
+        return (
+            "stored weights measure the same, to 1e-5" if agrees else "NOT reproduced: stored weights measure otherwise"
+        )
+    outcome = "the means agree within 3 standard errors" if agrees else "NOT reproduced: means differ"
+    return f"made elsewhere ({why}), so distributions over members are compared: {outcome}"
+
+
+def _print_rows(rows: list[dict[str, Any]], title: str, columns: list[str] | None = None) -> None:
+    """Print rows as a table; on a narrow terminal long ones are folded, not cut."""
+    names = columns or list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(title=title, title_justify="left", box=None, header_style="bold", padding=(0, 1))
+    for name in names:
+        numeric = any(isinstance(row.get(name), int | float) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_plain(row.get(name)) for name in names))
+    _console().print(table, markup=False) if not rows else _console().print(table)
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+def _print_csv(table: pa.Table) -> None:
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(table.column_names)
+    for row in table.to_pylist():
+        writer.writerow([json.dumps(v, default=_json) if isinstance(v, list | dict) else v for v in row.values()])
+
+
+def _json(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,8 @@
+"""The one exception that a user is meant to read."""
+
+
+class PrepeError(Exception):
+    """What was wrong with an input or a store, in one message that says where, what, and what is allowed.
+
+    The command line prints it and exits with code 2; a Python caller may catch it.
+    """

@@ -1,0 +1,199 @@
+"""What a sweep still has to do: stored proposals in, the next proposal out, each outcome told to an Optuna study.
+
+The store's rows are the truth. The study, with its journal that optuna-dashboard can open, is made from them at every
+start and follows along.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from prepe import store
+from prepe.errors import PrepeError
+from prepe.launch.job import Proposal, Row
+from prepe.sweep import Distribution, Params, Search, Sweep
+
+_DUPLICATES_IN_A_ROW = 200
+
+
+class Queue:
+    """The proposals that a sweep still has to do: first stored ones that lack members, then new ones.
+
+    Args:
+        sweep: what to search; without a [search] table there is one proposal.
+        results: the store.
+        retry_failed: do failed proposals again too.
+
+    Attributes:
+        done: rows of proposals that are finished or failed, as asked for.
+        total: how many distinct configurations the sweep asks for.
+        lost: how many proposals lost their worker and have no row.
+        foreign: how many stored proposals lie outside the space of today's file; they are left alone.
+    """
+
+    def __init__(self, sweep: Sweep, results: Path, retry_failed: bool = False) -> None:
+        self.sweep, self.results, self.total = sweep, results, sweep.trials
+        stored = [row for row in store.read(results, "proposals", names=f"{sweep.name}-*").to_pylist()]
+        rows = sorted((row for row in stored if row["sweep"] == sweep.name), key=lambda row: row["number"])
+        ours = [row for row in rows if self._fits(row)]
+        self.foreign, self.lost = len(rows) - len(ours), 0
+        self.done = [row for row in ours if not self._again(row, retry_failed)]
+        self._again_rows = [row for row in ours if self._again(row, retry_failed)]
+        self._numbers = max([row["number"] for row in rows], default=-1) + 1
+        self._seen = {row["trial"]: row for row in self.done}
+        self._seen |= {row["trial"]: None for row in self._again_rows}
+        self._asked: dict[int, optuna.Trial | None] = {}
+        self.study = self._make_study() if sweep.search else None
+
+    @property
+    def left(self) -> int:
+        """How many proposals are still to be handed out or to end."""
+        return max(self.total - len(self.done), len(self._again_rows) + len(self._asked))
+
+    def next(self) -> Proposal | None:
+        """Return the next proposal, or None when the sweep has all it asks for."""
+        if self._again_rows:
+            row = self._again_rows.pop(0)
+            self._asked[row["number"]] = None
+            return Proposal(row["number"], json.loads(row["params"]), row["generation"])
+        if len(self.done) + len(self._asked) >= self.total:
+            return None
+        if self.study is None:
+            return self._propose({}, None)
+        for _ in range(_DUPLICATES_IN_A_ROW):
+            asked = self.study.ask(_distributions(self._search.space))
+            name = self.sweep.trial(asked.params).digest()
+            if name not in self._seen:
+                self._seen[name] = None
+                return self._propose(asked.params, asked)
+            self._tell(asked, self._seen[name])
+        self.total = len(self.done) + len(self._asked)
+        return None
+
+    def finish(self, proposal: Proposal, row: Row | None) -> None:
+        """Take the row of a proposal that ended, or None if its worker was lost and nothing was stored."""
+        asked = self._asked.pop(proposal.number)
+        if row is None:
+            self.lost += 1
+        else:
+            self.done.append(row)
+            self._seen[row["trial"]] = row
+        if self.study is None:
+            return
+        if asked is not None:
+            self._tell(asked, row)
+        elif row is not None:
+            self.study.add_trial(self._frozen(row))
+
+    def _propose(self, params: Params, asked: optuna.Trial | None) -> Proposal:
+        proposal = Proposal(self._numbers, dict(params), len(self.done))
+        self._numbers += 1
+        self._asked[proposal.number] = asked
+        return proposal
+
+    @property
+    def _search(self) -> Search:
+        if self.sweep.search is None:
+            raise ValueError("this sweep has no search")
+        return self.sweep.search
+
+    def _fits(self, row: Row) -> bool:
+        """Say whether a stored proposal is a point of today's file: same space, same everything else."""
+        params = json.loads(row["params"])
+        space = self.sweep.search.space if self.sweep.search else {}
+        if set(params) != set(space) or not all(space[name].holds(value) for name, value in params.items()):
+            return False
+        return self.sweep.trial(params).digest() == row["trial"]
+
+    def _again(self, row: Row, retry_failed: bool) -> bool:
+        """Say whether a stored proposal has to be done again: it failed and that is asked for, or it lacks members."""
+        if row["state"] == "failed":
+            return retry_failed
+        wanted = {each.name for each in (*self.sweep.objectives, *self.sweep.constraints)}
+        return (
+            row["first_seed"] > self.sweep.first_seed
+            or row["first_seed"] + row["members"] < self.sweep.first_seed + self.sweep.members
+            or not wanted <= {name for name, _ in (*row["objectives"], *row["constraints"])}
+        )
+
+    def _make_study(self) -> optuna.Study:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        journal = self.results / "optuna" / f"{self.sweep.name}.journal"
+        try:
+            journal.parent.mkdir(parents=True, exist_ok=True)
+            for old in journal.parent.glob(f"{journal.name}*"):
+                old.unlink()
+        except OSError as error:
+            raise PrepeError(f"{journal}: cannot be written: {error.strerror}") from None
+        study = optuna.create_study(
+            study_name=self.sweep.name,
+            storage=JournalStorage(JournalFileBackend(str(journal))),
+            sampler=_sampler(self._search, len(self.done)),
+            directions=[each.goal for each in self.sweep.objectives],
+        )
+        study.add_trials([self._frozen(row) for row in self.done])
+        if self.sweep.trial(self.sweep.start()).digest() not in self._seen:
+            study.enqueue_trial(dict(self.sweep.start()))
+        return study
+
+    def _frozen(self, row: Row) -> FrozenTrial:
+        complete = row["state"] == "complete"
+        return create_trial(
+            state=TrialState.COMPLETE if complete else TrialState.FAIL,
+            params=json.loads(row["params"]),
+            distributions=_distributions(self._search.space),
+            values=self._values(row) if complete else None,
+            constraints=dict(row["constraints"]) if complete else None,
+            user_attrs={"trial": row["trial"], "number": row["number"]},
+        )
+
+    def _values(self, row: Row) -> list[float]:
+        objectives = dict(row["objectives"])
+        return [objectives[each.name] for each in self.sweep.objectives]
+
+    def _tell(self, asked: optuna.Trial, row: Row | None) -> None:
+        if self.study is None:
+            return
+        if row is None or row["state"] != "complete":
+            self.study.tell(asked, state=TrialState.FAIL)
+            return
+        asked.set_user_attr("trial", row["trial"])
+        for name, excess in dict(row["constraints"]).items():
+            asked.set_constraint(name, excess)
+        self.study.tell(asked, self._values(row))
+
+
+def proposals(queue: Queue) -> Iterator[Proposal]:
+    """Give proposals until there are no more."""
+    while (proposal := queue.next()) is not None:
+        yield proposal
+
+
+def _distributions(space: dict[str, Distribution]) -> dict[str, BaseDistribution]:
+    return {name: _distribution(each) for name, each in space.items()}
+
+
+def _distribution(each: Distribution) -> BaseDistribution:
+    if each.choice is not None:
+        return CategoricalDistribution(each.choice)
+    if each.int_ is not None:
+        return IntDistribution(*each.int_, step=each.step)
+    low, high = each.range()
+    return FloatDistribution(low, high, log=each.log is not None)
+
+
+def _sampler(search: Search, done: int) -> BaseSampler:
+    """Return the sampler, with another seed after every restart, so that it does not draw the same points again."""
+    seed = search.seed + 1_000_003 * done
+    if search.sampler == "random":
+        return RandomSampler(seed=seed)
+    if search.sampler == "nsga2":
+        return NSGAIISampler(seed=seed)
+    return TPESampler(seed=seed, n_startup_trials=search.startup_trials, multivariate=True)

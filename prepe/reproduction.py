@@ -1,0 +1,298 @@
+"""A stored trial made again here, without Ray, and compared with its stored rows, metric by metric."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from torch import Tensor, nn
+
+from prepe import data, models, report, spec, store, train, trial
+from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS
+from prepe.errors import PrepeError
+from prepe.metrics import evaluate
+from prepe.models import Autoencoder, Forward
+
+FROM_WEIGHTS_TOLERANCE = 1e-5
+_RESOLVED_SE = 3.0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far apart a metric's stored and new values are.
+
+    Attributes:
+        largest: largest absolute difference over members; infinite where only one of the two is a number.
+        members: how many were compared.
+        shift_se: difference of the means over members, in standard errors; NaN where there is no spread.
+    """
+
+    intervention: str | None
+    metric: str
+    largest: float
+    members: int
+    shift_se: float
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of making a trial again.
+
+    Attributes:
+        how: `exact` (same processor capability, device and torch: equal bit for bit), `tolerance` (stored weights measured
+            again: equal to 1e-5), or `distribution` (made elsewhere: equal means over members, within 3 standard errors).
+        why: what differs between here and there, when `how` is `distribution`.
+        agrees: whether that held.
+        differences: by metric.
+        figure: path of the picture drawn from the new rows, or None.
+    """
+
+    trial: str
+    seeds: list[int]
+    how: str
+    why: str
+    agrees: bool
+    differences: list[Difference]
+    figure: Path | None
+
+    @property
+    def largest(self) -> Difference:
+        """The metric with the largest difference."""
+        return max(self.differences, key=lambda each: each.largest)
+
+
+def reproduce(
+    name: str,
+    results: Path,
+    *,
+    member: int | None = None,
+    from_weights: bool = False,
+    device: str = "auto",
+    figure: bool = True,
+    step_report: trial.Report | None = None,
+) -> Reproduction:
+    """Make a stored trial again and compare.
+
+    Args:
+        name: the trial, or the beginning of its name.
+        results: the store; nothing but the figure is written to it.
+        member: only this seed.
+        from_weights: measure the stored weights again, without training.
+        device: `auto`, `cpu` or `cuda`.
+        figure: draw it from the new rows.
+        step_report: told of progress.
+
+    Raises:
+        PrepeError: no such trial or member, or the trial failed and has nothing to compare with.
+    """
+    facts = store.trial_named(results, name)
+    if not facts["spec"]:
+        raise PrepeError(f"trial {facts['trial']}: it failed, so there is nothing to compare with; see: prepe show")
+    seeds = _seeds(facts, member)
+    again = spec.trial_from_json(facts["spec"])
+    stored = {table: _of_seeds(results, table, facts["trial"], seeds) for table in ("members", "effects")}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        if from_weights:
+            tables = _measured_again(again, seeds, results, device)
+        else:
+            tables = _made_again(again, seeds, device, step_report)
+    finally:
+        torch.set_num_threads(threads)
+    differences = compare(stored, tables)
+    why = "" if from_weights else _elsewhere(facts, device)
+    how = "tolerance" if from_weights else "distribution" if why else "exact"
+    drawn = None
+    if figure and len(tables["effects"]):
+        page = report.tables_of(results, facts["trial"]) | tables
+        suffix = "" if member is None else f"-member-{member}"
+        drawn = report.draw_tables(page, results, f"{facts['trial']}{suffix}-reproduced")
+    return Reproduction(facts["trial"], seeds, how, why, _agree(how, differences), differences, drawn)
+
+
+def compare(stored: dict[str, pa.Table], new: dict[str, pa.Table]) -> list[Difference]:
+    """Compare the tables `members` and `effects`, metric by metric, row by row of one (seed, intervention)."""
+    differences = []
+    for table, metrics, keys in (
+        ("members", list(MEMBER_METRICS), ["seed"]),
+        ("effects", list(EFFECT_METRICS), ["intervention", "seed"]),
+    ):
+        order = [(key, "ascending") for key in keys]
+        old_rows, new_rows = (each[table].sort_by(order).to_pylist() for each in (stored, new))
+        groups = list(dict.fromkeys(row.get("intervention") for row in (*old_rows, *new_rows)))
+        for group in groups:
+            old, fresh = ([row for row in rows if row.get("intervention") == group] for rows in (old_rows, new_rows))
+            differences += [_difference(group, metric, old, fresh) for metric in metrics]
+            if table == "members":
+                differences += [
+                    _difference(group, f"val_{term}", _flat(old, term), _flat(fresh, term))
+                    for term in dict(old_rows[0]["val_terms"] or ())
+                ]
+    return [each for each in differences if each.members]
+
+
+def _flat(rows: list[dict[str, Any]], term: str) -> list[dict[str, Any]]:
+    return [{f"val_{term}": dict(row["val_terms"]).get(term)} for row in rows]
+
+
+def _difference(group: str | None, metric: str, old: list[dict[str, Any]], new: list[dict[str, Any]]) -> Difference:
+    pairs = [(a[metric], b[metric]) for a, b in zip(old, new, strict=True)]
+    pairs = [pair for pair in pairs if pair != (None, None)]
+    a, b = (np.array([pair[i] for pair in pairs], dtype=float) for i in (0, 1))
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    gaps = np.where(same, 0.0, np.abs(a - b))
+    gaps = np.where(np.isnan(gaps), math.inf, gaps)
+    shift = math.nan
+    both = np.isfinite(a) & np.isfinite(b)
+    if both.sum() > 1:
+        spread = math.sqrt((a[both].var(ddof=1) + b[both].var(ddof=1)) / both.sum())
+        shift = float((b[both].mean() - a[both].mean()) / spread) if spread > 0 else math.nan
+    return Difference(group, metric, float(gaps.max(initial=0.0)), len(pairs), shift)
+
+
+def _agree(how: str, differences: list[Difference]) -> bool:
+    if how == "distribution":
+        return all(math.isnan(each.shift_se) or abs(each.shift_se) <= _RESOLVED_SE for each in differences)
+    limit = 0.0 if how == "exact" else FROM_WEIGHTS_TOLERANCE
+    return all(each.largest <= limit for each in differences)
+
+
+def _elsewhere(facts: dict[str, Any], device: str) -> str:
+    """Say what differs between where a trial was made and here, or nothing."""
+    there = json.loads(facts["versions"]).get("torch")
+    here = json.loads(store.versions()).get("torch")
+    place = str(train.choose_device(device))
+    pairs = (
+        ("CPU capability", facts["cpu_capability"], torch.backends.cpu.get_cpu_capability()),
+        ("device", facts["device"], place),
+        ("torch", there, here),
+    )
+    return ", ".join(f"{what} {then} there and {now} here" for what, then, now in pairs if then != now)
+
+
+def _seeds(facts: dict[str, Any], member: int | None) -> list[int]:
+    if member is None:
+        return list(facts["seeds"])
+    if member not in facts["seeds"]:
+        low, high = min(facts["seeds"]), max(facts["seeds"])
+        raise PrepeError(f"--member {member}: trial {facts['trial']} has no such member; allowed: {low} to {high}")
+    return [member]
+
+
+def _of_seeds(results: Path, table: str, name: str, seeds: list[int]) -> pa.Table:
+    rows = store.read(results, table, where=pc.field("seed").isin(seeds), names=f"{name}-*")
+    return rows
+
+
+def _made_again(
+    again: spec.Trial, seeds: list[int], device: str, step_report: trial.Report | None
+) -> dict[str, pa.Table]:
+    outcomes = [trial.run(again, block, device=device, report=step_report).tables for block in trial.blocks(seeds)]
+    return {
+        table: pa.concat_tables([store.conform(table, each[table]) for each in outcomes if len(each[table])])
+        for table in ("members", "effects", "items")
+        if any(len(each[table]) for each in outcomes)
+    }
+
+
+def _measured_again(again: spec.Trial, seeds: list[int], results: Path, device: str) -> dict[str, pa.Table]:
+    rows, params = stored_weights(again.training, seeds, results)
+    broken = np.array([row["broken"] for row in rows], dtype=bool)
+    twin_mse = None
+    if again.twin is not None:
+        twins, twin_params = stored_weights(again.twin, seeds, results)
+        twin_mse = evaluate.reconstruction(again.twin.data, again.twin.model, twin_params, device)
+        twin_mse = np.where([row["broken"] for row in twins], np.nan, twin_mse)
+    measured = evaluate.evaluate(again, seeds, params, broken, twin_mse, device)
+    ids = {"trial": again.digest(), "block": trial.block_name(seeds)}
+    counts = ("label_n_drawn", "label_n_used", "broken_step", "broken_term")
+    members = [
+        {**ids, **row, **{key: kept[key] for key in counts}} for row, kept in zip(measured.members, rows, strict=True)
+    ]
+    return {
+        "members": store.conform("members", members),
+        "effects": store.conform("effects", [{**ids, **row} for row in measured.effects]),
+        "items": store.conform("items", trial.with_constants(measured.items, ids)),
+    }
+
+
+def stored_weights(training: spec.Training, seeds: list[int], results: Path) -> tuple[list[dict[str, Any]], Tensor]:
+    """Return the stored rows of trained members, in the order of the seeds, and their weights, `(members, parameters)`.
+
+    Raises:
+        PrepeError: the store lacks one.
+    """
+    kept = store.read(results, "models", where=pc.field("seed").isin(seeds), names=f"{training.digest()}-*").to_pylist()
+    rows = {row["seed"]: row for row in kept}
+    lost = [seed for seed in seeds if seed not in rows]
+    if lost:
+        raise PrepeError(f"{results}: model {training.digest()} has no stored weights for seed {lost[0]}")
+    weights = np.stack([np.asarray(rows[seed]["weights"], dtype=np.float32) for seed in seeds])
+    return [rows[seed] for seed in seeds], torch.from_numpy(weights)
+
+
+class Member(nn.Module):
+    """One trained member, for one's own work.
+
+    `member(x)` maps `(batch, inputs)` to outputs clamped as in every measurement, or unclamped in training mode;
+    `member.forward_sites(x)` also gives the activations by site.
+    """
+
+    def __init__(self, model: Autoencoder, flat: Tensor, output_range: tuple[float, float]) -> None:
+        super().__init__()
+        self.model, self.output_range = model, output_range
+        self.flat = nn.Parameter(flat.clone())
+
+    def forward_sites(self, x: Tensor) -> Forward:
+        """Run the model on `(batch, inputs)`; outputs are unclamped."""
+        return self.model(self.model.unpack(self.flat), x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs = self.forward_sites(x).outputs
+        return outputs if self.training else outputs.clamp(*self.output_range)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A trained member and where its concepts are: concept -> unit vector at the concept's site, `(latent,)`."""
+
+    module: Member
+    directions: dict[str, Tensor]
+
+    @property
+    def direction(self) -> Tensor:
+        """The direction of the first concept."""
+        return next(iter(self.directions.values()))
+
+
+def load(name: str, member: int, results: str | Path | None = None) -> Loaded:
+    """Return a stored member as a module, in evaluation mode, with the directions that its concepts were pinned to.
+
+    Args:
+        name: the trial, or the beginning of its name.
+        member: the seed.
+        results: the store; by default the variable PREPE_RESULTS, else `results`.
+
+    Raises:
+        PrepeError: no such trial or member.
+    """
+    root = store.default_root(results)
+    facts = store.trial_named(root, name)
+    if not facts["spec"]:
+        raise PrepeError(f"trial {facts['trial']}: it failed, so there is nothing to load")
+    again = spec.trial_from_json(facts["spec"])
+    _, params = stored_weights(again.training, _seeds(facts, member), root)
+    task = data.task(again.training.data)
+    module = Member(models.build(again.training.model, task), params[0], task.output_range)
+    sites = again.training.model.sites()  # type: ignore[attr-defined]
+    directions = {
+        concept: torch.as_tensor(each.direction.unit(sites[each.site]), dtype=torch.float32)
+        for concept, each in again.concepts.items()
+    }
+    return Loaded(module.eval(), directions)

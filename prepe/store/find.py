@@ -1,0 +1,87 @@
+"""What a user typed in; the trial or the sweep of a store that is meant out."""
+
+import json
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from prepe.catalog import unknown
+from prepe.errors import PrepeError
+from prepe.store.read import check_store, read
+from prepe.store.schema import SCHEMAS
+from prepe.store.write import Root
+
+_LEAST_DIGITS = 4
+
+
+def trial_named(root: Root, prefix: str) -> dict[str, Any]:
+    """Find a trial by its name, or by the beginning of it.
+
+    Args:
+        root: the store's folder.
+        prefix: at least four of the name's hexadecimal digits, as many as tell it from the others.
+
+    Returns:
+        The columns of its first row in `trials` (all None if it has none, as a trial that failed), but for: `trial`;
+        `seeds`, all that are stored, in order; `blocks`, the names of their blocks; `proposals`, its rows there, with
+        `params`, `objectives` and `constraints` as dictionaries.
+
+    Raises:
+        PrepeError: if no trial begins so, or several do.
+    """
+    check_store(root)
+    known = {name for table in ("proposals", "trials") for name in _distinct(root, table, "trial")}
+    trial = _chosen(root, prefix.strip().lower(), sorted(known))
+    blocks = read(root, "trials", pc.field("trial") == trial).sort_by("block").to_pylist()
+    proposals = read(root, "proposals", pc.field("trial") == trial).to_pylist()
+    first = blocks[0] if blocks else dict.fromkeys(SCHEMAS["trials"].names)
+    return {
+        **{name: value for name, value in first.items() if name != "block"},
+        "trial": trial,
+        "seeds": sorted({seed for block in blocks for seed in block["seeds"] or ()}),
+        "blocks": [block["block"] for block in blocks],
+        "proposals": [_opened(row) for row in sorted(proposals, key=lambda row: (row["sweep"], row["number"]))],
+    }
+
+
+def sweep_named(root: Root, name: str) -> str:
+    """Find a sweep of a store by its name or by the path of its file, such as `sweeps/ex-2.9.1.toml`.
+
+    Raises:
+        PrepeError: listing the sweeps of the store, if this is none of them.
+    """
+    check_store(root)
+    sweep = Path(name).name.removesuffix(".toml")
+    sweeps = sorted(_distinct(root, "proposals", "sweep"))
+    if sweep not in sweeps:
+        raise PrepeError(f"{root}: {unknown(sweep, sweeps, 'sweep')}")
+    return sweep
+
+
+def _distinct(root: Root, table: str, column: str) -> list[str]:
+    found: pa.Array = read(root, table, columns=[column])[column].unique().drop_null()
+    return [str(value) for value in found.to_pylist()]
+
+
+def _chosen(root: Root, prefix: str, known: list[str]) -> str:
+    """Return the one known name that begins with a prefix."""
+    found = [name for name in known if name.startswith(prefix)]
+    if prefix in found:
+        return prefix
+    if len(prefix) < _LEAST_DIGITS:
+        raise PrepeError(f"trial {prefix!r}: too short; allowed: at least {_LEAST_DIGITS} digits of a trial's name")
+    if len(found) > 1:
+        raise PrepeError(f"trial {prefix!r}: {len(found)} begin so in {root}: {', '.join(found)}; give more digits")
+    if not found:
+        near = get_close_matches(prefix, known, 3, 0.0)
+        hint = f", the nearest {', '.join(near)}" if near else ""
+        raise PrepeError(f"trial {prefix!r}: none of the {len(known)} trials in {root} begins so{hint}")
+    return found[0]
+
+
+def _opened(proposal: dict[str, Any]) -> dict[str, Any]:
+    maps = {name: dict(proposal[name] or ()) for name in ("objectives", "constraints")}
+    return {**proposal, **maps, "params": json.loads(proposal["params"] or "{}")}

@@ -1,0 +1,117 @@
+"""A store and SQL in; an Arrow table out. The store alone can be read, and nothing can be written.
+
+DuckDB runs in memory and sees the tables through Arrow; it is then locked, so that SQL reaches no file, no extension
+and no Python variable, not even through statements that look like queries.
+"""
+
+from collections.abc import Collection
+
+import duckdb
+import pyarrow as pa
+
+from prepe.errors import PrepeError
+from prepe.store import views
+from prepe.store.read import check_rows, check_store, dataset
+from prepe.store.write import Root
+
+_LOCK = (
+    "SET TimeZone = 'UTC'",
+    "SET temp_directory = ''",  # a large query fails rather than spill to disk
+    "SET autoinstall_known_extensions = false",
+    "SET autoload_known_extensions = false",
+    "SET python_enable_replacements = false",
+    "SET enable_external_access = false",
+)
+_QUERIES = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+_PARTS_OF_PIVOT = (duckdb.StatementType.MULTI, duckdb.StatementType.CREATE)
+_UNREADABLE = (duckdb.InvalidInputException, duckdb.IOException)  # what a scan of a damaged file raises, among others
+_ALLOWED = "one query: SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, PIVOT, UNPIVOT or EXPLAIN"
+
+
+def connect(root: Root, names: Collection[str] | None = None) -> duckdb.DuckDBPyConnection:
+    """Open a store for SQL: a locked connection in memory, with the views.
+
+    Args:
+        root: the store's folder.
+        names: the views to make, of `views.NEEDS`; all of them when left out. Their rows are those of now, but for
+            items, models, history and snapshots, whose files are read with each query.
+
+    Raises:
+        PrepeError: if there is no store, or a file of a needed table is damaged, foreign or of a newer schema.
+    """
+    check_store(root)
+    con = duckdb.connect(":memory:")
+    for statement in _LOCK:
+        con.execute(statement)
+    views.create(con, root, views.NEEDS if names is None else names)
+    con.execute("SET lock_configuration = true")
+    return con
+
+
+def query(root: Root, sql: str) -> pa.Table:
+    """Run one SQL query over a store and return its rows.
+
+    Only the files of tables behind the views that it mentions are opened.
+
+    Raises:
+        PrepeError: if there is no store, the statement is not a query or is wrong, or a file cannot be read.
+    """
+    check_store(root)
+    _check_statement(sql)
+    every = list(views.NEEDS)
+    names = [view for view in every if view in sql.lower()] or every
+    try:
+        return _run(root, sql, names)
+    except duckdb.CatalogException:  # a view can be reached without a mention
+        names = every
+    except _UNREADABLE:  # a file is damaged, or was replaced between two looks at it
+        for table in views.tables(names):
+            check_rows(dataset(root, table))
+    except duckdb.Error as error:
+        raise PrepeError(_message(error)) from error
+    try:
+        return _run(root, sql, names)
+    except duckdb.Error as error:
+        raise PrepeError(_message(error)) from error
+
+
+def _run(root: Root, sql: str, names: Collection[str]) -> pa.Table:
+    con = connect(root, names)
+    try:
+        return con.sql(sql).to_arrow_table()
+    except (duckdb.BinderException, duckdb.CatalogException):
+        con.execute(sql)  # fails likewise, but also says at which place
+        raise
+    finally:
+        con.close()
+
+
+def _check_statement(sql: str) -> None:
+    """Raise a PrepeError unless DuckDB's own parser sees exactly one query."""
+    try:
+        kinds = [statement.type for statement in duckdb.extract_statements(sql)]
+    except duckdb.Error as error:
+        raise PrepeError(_message(error)) from error
+    if len(kinds) == 1 and kinds[0] in _QUERIES:
+        return
+    if kinds and kinds[0] in _PARTS_OF_PIVOT and _fits_in_brackets(sql):
+        return
+    found = f"{kinds[0].name} is not a query" if len(kinds) == 1 else f"there are {len(kinds)} statements"
+    raise PrepeError(f"query: {found}; allowed: {_ALLOWED}")
+
+
+def _fits_in_brackets(sql: str) -> bool:
+    """Say whether a statement that DuckDB parses into several is a query, which alone can stand in brackets."""
+    try:
+        duckdb.extract_statements(f"FROM (\n{sql.rstrip().rstrip(';')}\n)")
+    except duckdb.Error:
+        return False
+    return True
+
+
+def _message(error: duckdb.Error) -> str:
+    """Return what DuckDB says, down to the line with the caret, and the views that there are."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    carets = [i for i, line in enumerate(lines) if set(line.strip()) == {"^"}]
+    said = "\n".join(lines[: carets[0] + 1 if carets else 4])
+    return f"query: {said}\nviews: {', '.join(views.NEEDS)}"

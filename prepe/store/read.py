@@ -1,0 +1,130 @@
+"""The files of one table in; one Arrow table of the declared schema out, or the name of the file that does not fit.
+
+Files of an older schema lack columns, which are then null. Every footer is checked when a folder is listed, so that a
+damaged or foreign file is named before it can spoil a result.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from pyarrow.fs import LocalFileSystem
+
+from prepe.errors import PrepeError
+from prepe.store.schema import SCHEMAS, VERSION
+from prepe.store.write import Root
+
+_FORMAT = ds.ParquetFileFormat(
+    default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+)
+_FILES = LocalFileSystem()
+_ADVICE = "move it away and run the sweep again: what it held is made again"
+
+
+def read(
+    root: Root,
+    table: str,
+    where: pc.Expression | None = None,
+    columns: Sequence[str] | None = None,
+    names: str = "*",
+) -> pa.Table:
+    """Read the rows of a table, in the order of its files' names.
+
+    Args:
+        root: the store's folder. A folder that does not exist is an empty table: a first run starts with nothing.
+        table: a name in `schema.SCHEMAS`.
+        where: keeps the rows for which this is true, such as `pc.field("trial") == "0f3a..."`.
+        columns: keeps these columns, in this order.
+        names: keeps the files whose stem fits this pattern, such as `"0f3a*"`; the others are not opened.
+
+    Raises:
+        PrepeError: naming a file that is damaged, foreign or of a newer schema, and what to do.
+    """
+    rows = dataset(root, table, names)
+    try:
+        return rows.to_table(columns=None if columns is None else list(columns), filter=where)
+    except (pa.ArrowException, OSError):
+        check_rows(rows)
+        raise
+
+
+def dataset(root: Root, table: str, names: str = "*") -> ds.FileSystemDataset:
+    """Return the files of a table as one dataset of the declared schema, after checking every footer.
+
+    Raises:
+        PrepeError: naming a file that is damaged, foreign or of a newer schema, and what to do.
+    """
+    if table not in SCHEMAS:
+        raise ValueError(f"no table {table!r}; allowed: {', '.join(SCHEMAS)}")
+    fragments = [_fragment(path, table) for path in _paths(Path(root) / table, names)]
+    return ds.FileSystemDataset(fragments, SCHEMAS[table], _FORMAT, _FILES)
+
+
+def check_rows(rows: ds.FileSystemDataset) -> None:
+    """Read every row of a dataset, and raise a PrepeError that names the first file where that fails."""
+    for fragment in rows.get_fragments():
+        try:
+            fragment.to_table(schema=rows.schema)
+        except (pa.ArrowException, OSError) as error:
+            raise PrepeError(f"{fragment.path}: its rows cannot be read: {_first_line(error)}; {_ADVICE}") from error
+
+
+def check_store(root: Root) -> None:
+    """Raise a PrepeError if there is no store in a folder."""
+    if not any((Path(root) / table).is_dir() for table in SCHEMAS):
+        raise PrepeError(f"{root}: no store here; make one with: prepe run FILE, or name another with --results DIR")
+
+
+def _paths(folder: Path, names: str) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entry.name for entry in entries if not entry.name.startswith((".", "_")))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise PrepeError(f"{folder}: cannot be listed: {error.strerror}") from error
+    for name in found:
+        stem, suffix = os.path.splitext(name)
+        if suffix == ".parquet" and fnmatchcase(stem, names):
+            yield os.path.join(folder, name)
+
+
+def _fragment(path: str, table: str) -> ds.ParquetFileFragment:
+    try:
+        held = pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        reason = _first_line(error).removeprefix(f"Could not open Parquet input source '{path}': ")
+        raise PrepeError(f"{path}: not a readable Parquet file: {reason}; {_ADVICE}") from error
+    fault = _fault(held, table)
+    if fault:
+        raise PrepeError(f"{path}: {fault}")
+    return _FORMAT.make_fragment(path, _FILES)  # opens the file anew: if it was replaced meanwhile, it is whole too
+
+
+def _fault(held: pa.Schema, table: str) -> str | None:
+    """Return what is wrong with a file's schema in the folder of a table, or None."""
+    tags = {key.decode(): value.decode() for key, value in (held.metadata or {}).items()}
+    owner, version = tags.get("prepe_table"), tags.get("prepe_schema", "")
+    if owner is None or not version.isdecimal():
+        return f"not written by prepe, and every file here is read as one of the table {table}; move it away"
+    if owner != table:
+        return f"holds rows of the table {owner}, and lies in the folder of {table}; move it to the folder {owner}"
+    if int(version) > VERSION:
+        return (
+            f"written with schema {version}, and this prepe knows schemas up to {VERSION}; install a newer prepe, "
+            f"or {_ADVICE}"
+        )
+    for field in SCHEMAS[table]:
+        at = held.get_field_index(field.name)
+        if at >= 0 and held.field(at).type != field.type:
+            return f"column {field.name} holds {held.field(at).type}, and {field.type} is declared; {_ADVICE}"
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".")

@@ -1,0 +1,152 @@
+"""What SQL sees of a store: views over the stored tables, in which a sweep's trials have just that sweep's members.
+
+A stored table `t` is known here as `_t`. A block of seeds that two sweeps wrote at once counts once.
+"""
+
+import json
+from collections.abc import Collection, Iterable
+from itertools import chain
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS
+from prepe.store.read import dataset, read
+from prepe.store.schema import SCHEMAS
+from prepe.store.write import Root
+
+NEEDS: dict[str, tuple[str, ...]] = {
+    "proposals": ("proposals",),
+    "trials": ("proposals", "trials"),
+    "members": ("proposals", "members"),
+    "effects": ("proposals", "effects"),
+    "items": ("proposals", "items"),
+    "colors": ("proposals", "items"),
+    "summaries": ("proposals", "members", "effects"),
+    "models": ("models",),
+    "history": ("history",),
+    "snapshots": ("snapshots",),
+}
+"""Every view, after those that it is made of, with the stored tables that it reads."""
+
+_NARROW = ("proposals", "trials", "members", "effects")  # read whole; of the others, a query scans what it needs
+
+
+def tables(views: Collection[str]) -> list[str]:
+    """Return the stored tables that these views read."""
+    return sorted(set(chain.from_iterable(NEEDS[view] for view in views)))
+
+
+def create(con: duckdb.DuckDBPyConnection, root: Root, views: Collection[str]) -> None:
+    """Make these views, and those that can be had from the same tables, in a connection.
+
+    Raises:
+        PrepeError: naming a file of a needed table that is damaged, foreign or of a newer schema.
+    """
+    stored = {table: (read if table in _NARROW else dataset)(root, table) for table in tables(views)}
+    for table, rows in stored.items():
+        con.register(f"_{table}", rows)
+    if "proposals" in stored:
+        con.register("_proposed", _proposed(stored["proposals"]))
+        con.register("_metrics", _metrics())
+    for view in NEEDS:
+        if stored.keys() >= set(NEEDS[view]):
+            con.execute(f"CREATE VIEW {view} AS {_SELECT[view]}")
+
+
+def _proposed(proposals: pa.Table) -> pa.Table:
+    """Return the proposals with their parameters as a struct and each objective as a column of its own."""
+    rows = [dict(each or ()) for each in proposals["objectives"].to_pylist()]
+    objectives = {name: pa.array([row.get(name) for row in rows], pa.float64()) for name in _keys(rows)}
+    points = [json.loads(each or "{}") for each in proposals["params"].to_pylist()]
+    params = pa.array(points) if _keys(points) else proposals["params"]  # a struct needs a field
+    columns = {name: proposals[name] for name in ("sweep", "trial", "number", "state", "feasible", "members")}
+    last = {name: proposals[name] for name in ("first_seed", "generation", "constraints", "created", "error")}
+    return pa.table({**columns, "params": params, **objectives, **last})
+
+
+def _keys(rows: Iterable[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(chain.from_iterable(rows)))
+
+
+def _metrics() -> pa.Table:
+    """Return what a broken member counts as: one row a metric of an effect, or of a member."""
+    rows = [
+        {"of_effect": of_effect, "metric": name, "worst": each.worst, "sign": -1.0 if each.goal == "min" else 1.0}
+        for of_effect, metrics in ((True, EFFECT_METRICS), (False, MEMBER_METRICS))
+        for name, each in metrics.items()
+    ]
+    return pa.Table.from_pylist(rows)
+
+
+def _of_members(table: str) -> str:
+    """Select a table's rows of each sweep's own members, each once, with sweep, trial, member and seed in front."""
+    ends = [name for name in ("model", "block") if name in SCHEMAS[table].names]
+    return f"""
+        SELECT share.sweep, t.trial, t.seed AS member, t.seed,
+               t.* EXCLUDE (trial, seed, {", ".join(ends)}), {", ".join(f"t.{name}" for name in ends)}
+        FROM _{table} t
+        JOIN (SELECT trial, seed, min(block) AS block FROM _{table} GROUP BY trial, seed) once
+          ON once.trial = t.trial AND once.seed = t.seed AND once.block = t.block
+        JOIN (SELECT sweep, trial, min(first_seed) AS first_seed, max(first_seed + members) AS end_seed
+              FROM _proposals GROUP BY sweep, trial) share
+          ON share.trial = t.trial AND t.seed >= share.first_seed AND t.seed < share.end_seed
+    """
+
+
+_TRIALS = """
+    SELECT p.* EXCLUDE (first_seed, generation, constraints, created, error), cost.* EXCLUDE (trial),
+           p.first_seed, p.generation, p.constraints, p.created, p.error
+    FROM _proposed p
+    LEFT JOIN (
+        SELECT trial, any_value(model) AS model, any_value(twin) AS twin,
+               sum(train_s) AS train_s, sum(twin_train_s) AS twin_train_s, sum(evaluate_s) AS evaluate_s,
+               sum(wall_s) AS wall_s, sum(cpu_s) AS cpu_s, max(peak_mb) AS peak_mb,
+               string_agg(DISTINCT device, ', ' ORDER BY device) AS device,
+               string_agg(DISTINCT cpu_capability, ', ' ORDER BY cpu_capability) AS cpu_capability,
+               string_agg(DISTINCT git_commit, ', ' ORDER BY git_commit) AS git_commit
+        FROM _trials GROUP BY trial
+    ) cost ON cost.trial = p.trial
+"""
+
+# A broken member may have no rows among the effects: it still counts, under every intervention of its trial.
+_SUMMARIES = f"""
+    WITH long AS (
+        SELECT * FROM (
+            SELECT sweep, trial, seed, intervention, {", ".join(EFFECT_METRICS)}
+            FROM (SELECT sweep, trial, seed FROM members)
+            JOIN (SELECT DISTINCT sweep, trial, intervention FROM effects) USING (sweep, trial)
+            LEFT JOIN (SELECT sweep, trial, seed, intervention, {", ".join(EFFECT_METRICS)} FROM effects)
+                USING (sweep, trial, seed, intervention)
+        ) UNPIVOT INCLUDE NULLS (stored FOR metric IN ({", ".join(EFFECT_METRICS)}))
+        UNION ALL BY NAME
+        SELECT * FROM (
+            SELECT sweep, trial, seed, NULL::VARCHAR AS intervention, {", ".join(MEMBER_METRICS)} FROM members
+        ) UNPIVOT INCLUDE NULLS (stored FOR metric IN ({", ".join(MEMBER_METRICS)}))
+    ), counted AS (
+        SELECT sweep, trial, intervention, long.metric, sign,
+               CASE WHEN isnan(stored) THEN worst ELSE stored END AS value
+        FROM long JOIN _metrics ON _metrics.metric = long.metric AND of_effect = (intervention IS NOT NULL)
+    )
+    SELECT sweep, trial, intervention, metric, count(*) AS members,
+           quantile_cont(value, 0.5) AS median, quantile_cont(value, 0.25) AS q25, quantile_cont(value, 0.75) AS q75,
+           avg(value) AS mean,
+           CASE WHEN bool_and(isfinite(value)) THEN stddev_samp(value) FILTER (isfinite(value)) END AS sd,
+           sign * list_avg(list_sort(list(sign * value))[1:ceil(count(*) / 10)::BIGINT]) AS worst_decile,
+           min(value) AS min, max(value) AS max
+    FROM counted GROUP BY sweep, trial, intervention, metric, sign
+"""
+
+_SELECT: dict[str, str] = {
+    "proposals": "FROM _proposals",
+    "trials": _TRIALS,
+    "members": _of_members("members"),
+    "effects": _of_members("effects"),
+    "items": _of_members("items"),
+    "colors": "FROM items WHERE set = 'named'",
+    "summaries": _SUMMARIES,
+    "models": "FROM _models",
+    "history": "FROM _history",
+    "snapshots": "FROM _snapshots",
+}

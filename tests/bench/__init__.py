@@ -1,0 +1,1 @@
+"""Comparators: the same training job written without prepe, to measure what prepe gains."""

@@ -1,0 +1,144 @@
+"""What is read has the declared schema, or the file that does not fit is named."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from prepe import store
+from prepe.errors import PrepeError
+from prepe.store.schema import SCHEMAS
+
+from .sample import SHARED, Sample, effect_rows
+
+SCHEMA = SCHEMAS["effects"]
+
+
+def tagged(table: pa.Table, **tags: str) -> pa.Table:
+    return table.replace_schema_metadata({**table.schema.metadata, **{key.encode(): tag for key, tag in tags.items()}})
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 100)
+
+
+def flip(path: Path) -> None:
+    """Change one bit of a column's data, which leaves the footer as it was."""
+    column = pq.ParquetFile(path).metadata.row_group(0).column(SCHEMA.names.index("score_ccc"))
+    at = (column.dictionary_page_offset or column.data_page_offset) + column.total_compressed_size - 3
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def rewrite(change: Callable[[pa.Table], pa.Table]) -> Callable[[Path], None]:
+    return lambda path: pq.write_table(change(pq.read_table(path)), path)
+
+
+def as_text(table: pa.Table) -> pa.Table:
+    return table.set_column(SCHEMA.names.index("seed"), "seed", table["seed"].cast(pa.string()))
+
+
+AGAIN = "move it away and run the sweep again: what it held is made again"
+DAMAGES: dict[str, tuple[Callable[[Path], None], list[str]]] = {
+    "truncated": (truncate, ["not a readable Parquet file", "magic bytes not found in footer", AGAIN]),
+    "garbage": (lambda path: path.write_bytes(b"rows" * 100), ["not a readable Parquet file", AGAIN]),
+    "empty": (lambda path: path.write_bytes(b""), ["not a readable Parquet file", "0 bytes", AGAIN]),
+    "a folder": (lambda path: (path.unlink(), path.mkdir())[1], ["not a readable Parquet file", AGAIN]),
+    "one bit": (flip, ["its rows cannot be read", "CRC", AGAIN]),
+    "other table": (
+        rewrite(lambda table: tagged(table, prepe_table="items")),
+        ["holds rows of the table items, and lies in the folder of effects", "move it"],
+    ),
+    "newer": (rewrite(lambda table: tagged(table, prepe_schema="2")), ["schema 2", "up to 1", "newer prepe", AGAIN]),
+    "foreign": (rewrite(lambda table: table.replace_schema_metadata()), ["not written by prepe", "move it away"]),
+    "other type": (rewrite(as_text), ["column seed holds string, and int64 is declared", AGAIN]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_file_that_does_not_fit_is_named_with_what_to_do(root: Path, damage: str) -> None:
+    store.write(root, "proposals", "none", [])
+    for name in "abc":
+        store.write(root, "effects", name, effect_rows())
+    spoil, said = DAMAGES[damage]
+    spoil(root / "effects" / "b.parquet")
+    for call in (lambda: store.read(root, "effects"), lambda: store.query(root, "SELECT max(score_ccc) FROM _effects")):
+        with pytest.raises(PrepeError) as caught:
+            call()
+        message = str(caught.value)
+        assert message.startswith(f"{root}/effects/b.parquet: ")
+        assert "\n" not in message
+        for part in said:
+            assert part in message
+
+
+def test_a_damaged_file_of_one_table_leaves_the_others_readable(sample: Sample, tmp_path: Path) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(sample.root, root)
+    truncate(next((root / "items").iterdir()))
+    assert store.query(root, "SELECT count(*) AS n FROM effects")["n"].to_pylist() == [38]
+    with pytest.raises(PrepeError, match="not a readable Parquet file"):
+        store.query(root, "SELECT count(*) FROM colors")
+
+
+def test_a_file_that_lacks_a_column_gives_null(root: Path) -> None:
+    store.write(root, "effects", "a", effect_rows(2))
+    path = store.write(root, "effects", "b", effect_rows(2))
+    rewrite(lambda table: table.drop_columns(["score_ccc", "model"]))(path)
+    held = store.read(root, "effects")
+    assert held.schema.equals(SCHEMA, check_metadata=True)
+    assert held["score_ccc"].to_pylist() == [0.5, 0.5, None, None]
+
+
+def test_a_column_that_is_not_declared_is_left_out(root: Path) -> None:
+    path = store.write(root, "effects", "a", effect_rows(2))
+    rewrite(lambda table: table.append_column("later", [[1, 2]]))(path)
+    assert store.read(root, "effects").schema.equals(SCHEMA, check_metadata=True)
+
+
+def test_hidden_and_foreign_names_are_ignored(root: Path) -> None:
+    path = store.write(root, "effects", "a", effect_rows(2))
+    for name in (".a.1-2.tmp", ".a.parquet", "_old.parquet", "notes.txt"):
+        (path.parent / name).write_bytes(b"torn")
+    assert store.read(root, "effects").num_rows == 2
+
+
+@pytest.mark.parametrize("table", SCHEMAS)
+def test_a_folder_that_does_not_exist_is_an_empty_table(root: Path, table: str) -> None:
+    assert store.read(root, table).equals(SCHEMAS[table].empty_table())
+    assert not root.exists()
+
+
+def test_rows_columns_and_files_can_be_chosen(root: Path) -> None:
+    for name, value in (("a-1", 0.1), ("a-2", 0.2), ("b-1", 0.3)):
+        store.write(root, "effects", name, effect_rows(2, value))
+    (root / "effects" / "b-1.parquet").write_bytes(b"torn")
+    held = store.read(root, "effects", pc.field("seed") == 1, ["score_ccc", "seed"], "a-*")
+    assert held.to_pydict() == {"score_ccc": [0.1, 0.2], "seed": [1, 1]}
+
+
+def test_pandas_polars_and_duckdb_read_the_folder_as_it_is(sample: Sample, tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    shutil.copytree(sample.root, folder)
+    for table in ("effects", "members", "trials", "proposals"):
+        ours = store.read(folder, table)
+        files = f"{folder}/{table}/*.parquet"
+        frames = [pl.read_parquet(folder / table)]  # given a folder, polars takes every file, temporaries too
+        (folder / table / ".torn.1-2.tmp").write_bytes(b"torn")
+        frames += [pd.read_parquet(folder / table), pl.read_parquet(files), duckdb.read_parquet(files).pl()]
+        for frame in frames:
+            assert list(frame.columns) == ours.column_names
+            assert len(frame) == ours.num_rows
+            assert set(frame["trial"]) == set(ours["trial"].to_pylist())
+    frame = pd.read_parquet(folder / "effects")
+    theirs = frame[(frame.trial == SHARED) & (frame.intervention == "ablate")].set_index("seed")["damage"]
+    assert theirs.to_dict() == {seed: sample.effects[SHARED, seed, "ablate"]["damage"] for seed in theirs.index}
