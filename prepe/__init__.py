@@ -1,7 +1,7 @@
 """prepe: sweeps over neural networks whose concepts sit where they were told to sit.
 
-The verbs of the command line, one call each: `run`, `ls`, `top`, `show`, `query`, `reproduce`; and `load`, which gives a
-trained member as a module with the directions of its concepts. They import what they need when they are called.
+The verbs of the command line, one call each: `run`, `ls`, `top`, `show`, `query`, `reproduce`; and `load`, which gives
+a trained member as a module with the directions of its concepts. They import what they need when they are called.
 """
 
 from importlib.metadata import PackageNotFoundError, version

@@ -5,24 +5,25 @@ promise; the code that keeps it is in the package of the same name (`data`, `mod
 `metrics`).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 PositiveInt = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Part(BaseModel):
-    """A frozen piece of a specification that refuses keys it does not know."""
+    """A frozen piece of a specification that refuses keys it does not know, and numbers that are not finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -97,13 +98,17 @@ class Vector(Part):
         return "(" + ", ".join(f"{v:g}" for v in self.components) + ")"
 
 
-def _direction_form(value: Any) -> str:
+def _direction_form(value: Any) -> str | None:
     if isinstance(value, dict):
-        return "vector" if "components" in value else "axis"
-    return "axis" if isinstance(value, Axis) else "vector"
+        return "a vector" if "components" in value else "an axis"
+    if isinstance(value, Axis):
+        return "an axis"
+    return "a vector" if isinstance(value, Vector | list | tuple) else None
 
 
-Direction = Annotated[Annotated[Axis, Tag("axis")] | Annotated[Vector, Tag("vector")], Discriminator(_direction_form)]
+Direction = Annotated[
+    Annotated[Axis, Tag("an axis")] | Annotated[Vector, Tag("a vector")], Discriminator(_direction_form)
+]
 
 # --- data ------------------------------------------------------------------------------------------------------------
 
@@ -137,24 +142,55 @@ class Label(Part):
     power: NonNegative = 1.0
 
 
-class RgbGrid(Part):
+class DataPart(Part, ABC):
+    """What all data say of themselves: the labels that they produce, and which items can stand for a concept."""
+
+    kind: str
+    labels: dict[str, Label] = {}
+
+    @field_validator("labels")
+    @classmethod
+    def _in_one_order(cls, labels: dict[str, Label]) -> dict[str, Label]:
+        """Sort the labels: products of floats depend on the order, and a digest does not."""
+        if "any" in labels:
+            raise ValueError("the label 'any' means all labels together; allowed: any other name")
+        return dict(sorted(labels.items()))
+
+    @abstractmethod
+    def items(self) -> list[str]:
+        """Return the items that have a name and can stand for a concept."""
+
+
+class RgbGrid(DataPart):
     """All colours of a cubic RGB lattice, drawn uniformly with replacement."""
 
     kind: Literal["rgb_grid"]
     size: Annotated[int, Field(ge=2, le=64)] = 8
-    labels: dict[str, Label] = {}
 
     def items(self) -> list[str]:
-        """Return the items that have a name and can stand for a concept."""
         return list(NAMED_COLORS)
 
 
-DATA: dict[str, type[Part]] = {"rgb_grid": RgbGrid}
+DATA: dict[str, type[DataPart]] = {"rgb_grid": RgbGrid}
 
 # --- models ----------------------------------------------------------------------------------------------------------
 
 
-class Autoencoder(Part):
+class ModelPart(Part, ABC):
+    """What all models say of themselves: the places where they can be watched and edited, with their widths."""
+
+    kind: str
+
+    @abstractmethod
+    def sites(self) -> dict[str, int]:
+        """Return the places where it can be watched, with their widths."""
+
+    @abstractmethod
+    def edit_sites(self) -> dict[str, int]:
+        """Return the places where it can be edited, with their widths."""
+
+
+class Autoencoder(ModelPart):
     """A multilayer perceptron in two halves around a bottleneck of unit length."""
 
     kind: Literal["autoencoder"]
@@ -163,15 +199,13 @@ class Autoencoder(Part):
     depth: Annotated[int, Field(ge=1, le=16)] = 1
 
     def sites(self) -> dict[str, int]:
-        """Return the places where it can be watched, with their widths."""
         return {"encoder": self.latent_dim, "bottleneck": self.latent_dim}
 
     def edit_sites(self) -> dict[str, int]:
-        """Return the places where it can be edited, with their widths."""
         return {"bottleneck": self.latent_dim}
 
 
-MODELS: dict[str, type[Part]] = {"autoencoder": Autoencoder}
+MODELS: dict[str, type[ModelPart]] = {"autoencoder": Autoencoder}
 
 # --- regularizers ----------------------------------------------------------------------------------------------------
 
@@ -179,6 +213,7 @@ MODELS: dict[str, type[Part]] = {"autoencoder": Autoencoder}
 class Term(Part):
     """What every term of the loss has: a site and, when it is not for all samples, the labels it listens to."""
 
+    kind: str
     site: str = "bottleneck"
     labels: dict[str, Fraction] = {}
 
@@ -188,6 +223,8 @@ class Term(Part):
 
 
 class Directed(Term):
+    """A term that has a direction."""
+
     direction: Direction
 
     def problem(self, dim: int) -> tuple[str, str] | None:
@@ -209,6 +246,8 @@ class AntiAnchorTerm(Directed):
 
 
 class AxesTerm(Term):
+    """A term that has axes of its site."""
+
     axes: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, strict=False)]
 
     def problem(self, dim: int) -> tuple[str, str] | None:
@@ -289,6 +328,7 @@ class Intervention(Part):
     """What every intervention has: a name, whose concept it removes, where, and the power of the expected response."""
 
     label: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")]
+    operator: str
     concept: str
     direction: Direction | None = None
     site: str = "bottleneck"

@@ -1,19 +1,27 @@
 """The command line: parse, call, print. One verb a function, and each verb is one call from Python."""
 
 import json
+import math
+import shlex
 import sys
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from prepe import __version__, store
 from prepe import sweep as sweeps
 from prepe.errors import PrepeError
+
+if TYPE_CHECKING:
+    from prepe.reproduction import Reproduction
 
 app = typer.Typer(
     name="prepe",
@@ -24,6 +32,8 @@ app = typer.Typer(
     help="Sweeps over neural networks whose concepts sit where they were told to sit.",
 )
 _FAILED, _BAD_INPUT, _STOPPED = 1, 2, 130
+_UNBROKEN = 1_000_000
+_SHORT_TRIAL = 8
 
 Results = Annotated[
     Path | None,
@@ -52,7 +62,7 @@ def _leave(message: str, code: int) -> NoReturn:
 def _console() -> Console:
     """Return a console that does not break a table's lines when it is written to a file."""
     console = Console()
-    return console if console.is_terminal else Console(width=200)
+    return console if console.is_terminal else Console(width=_UNBROKEN)
 
 
 def _version(wanted: bool) -> None:
@@ -83,7 +93,8 @@ def run(
 ) -> None:
     """Do what a sweep file asks for and the store does not have yet.
 
-    Run it again to go on after a stop; raise --trials to add to a finished sweep, --members to add members to every trial.
+    Run it again to go on after a stop; raise --trials to add to a finished sweep, --members to add members to every
+    trial.
 
     Examples:
 
@@ -91,28 +102,35 @@ def run(
 
         prepe run sweeps/delete-red.toml --trials 200 --members 32
     """
-    from prepe import launch
-
     root = store.default_root(results)
     sweep = sweeps.load(file, trials=trials, members=members)
+    from prepe import launch  # slow to import, so the file is checked before
+
     print(f"{sweep.name}: {sweep.question}")
-    again = _command(file, trials, members, executor, address, results)
+    print(f"{sweep.trials} trial{'s' * (sweep.trials > 1)} of {sweep.members} members, results in {root}", flush=True)
+    given: dict[str, object] = {
+        "trials": trials,
+        "members": members,
+        "executor": executor if executor != "ray" else None,
+        "address": address,
+        "device": device if device != "auto" else None,
+        "results": results,
+    }
+    again = _command(file, given)
     try:
-        before = len(store.read(root, "proposals", names=f"{sweep.name}-*"))
-        print(
-            f"{sweep.trials} trial{'s' * (sweep.trials > 1)} of {sweep.members} members, results in {root}", flush=True
-        )
         queue = launch.run(sweep, root, executor=executor, address=address, device=device, retry_failed=retry_failed)
     except KeyboardInterrupt:
-        stored = len(store.read(root, "proposals", names=f"{sweep.name}-*"))
+        stored = len(store.read(root, "proposals", pc.field("sweep") == sweep.name, names=f"{sweep.name}-*"))
         _leave(f"stopped: {stored} of {sweep.trials} trials are stored. Go on with:\n  {again}", _STOPPED)
     if queue.foreign:
         print(f"{queue.foreign} stored trials lie outside this file's space or differ from it; they are left alone")
+    if queue.total < sweep.trials:
+        print(f"the search found no more than {queue.total} distinct configurations")
     failed = [row for row in queue.done if row["state"] == "failed"]
-    if len(queue.done) == before and not queue.lost:
+    if not queue.made and not queue.lost:
         print("nothing to do: all of it was stored before")
     _print_top(root, sweep.name, 5)
-    _say_next(root, sweep, again)
+    _say_next(root, sweep, _command(file, {**given, "trials": 2 * sweep.trials, "members": sweep.members}))
     if queue.lost:
         _leave(f"{queue.lost} trials lost their worker {queue.lost} times over. Try again with:\n  {again}", _FAILED)
     if failed:
@@ -125,31 +143,27 @@ def run(
         )
 
 
-def _command(
-    file: Path, trials: int | None, members: int | None, executor: str, address: str | None, results: Path | None
-) -> str:
-    options = {"trials": trials, "members": members, "address": address, "results": results}
-    if executor != "ray":
-        options["executor"] = executor
-    given = [f"--{name} {value}" for name, value in options.items() if value is not None]
-    return " ".join(["prepe run", str(file), *given])
+def _command(file: Path, given: dict[str, object]) -> str:
+    """Return the command that runs a file with these options, of which those that are None are left out."""
+    options = [[f"--{name}", str(value)] for name, value in given.items() if value is not None]
+    return shlex.join(["prepe", "run", str(file), *(word for option in options for word in option)])
 
 
-def _say_next(root: Path, sweep: sweeps.Sweep, again: str) -> None:
+def _say_next(root: Path, sweep: sweeps.Sweep, more: str) -> None:
     """Draw the sweep's figure and name the commands that a user would want next."""
     from prepe import report
 
     best = report.top(root, sweep.name, 1)
     if not best:
         return
-    where = "" if root == store.default_root() else f" --results {root}"
+    where = "" if root == store.default_root() else f" --results {shlex.quote(str(root))}"
     name = best[0]["trial"]
     print(f"figure: {report.draw_sweep(root, sweep.name)}")
     print("next:")
     print(f"  prepe show {name}{where}")
     print(f"  prepe reproduce {name}{where}")
     if sweep.search:
-        print(f"  prepe run {again.split()[2]} --trials {2 * sweep.trials} --members {sweep.members}{where}")
+        print(f"  {more}")
     sql = "SELECT seed, score_r2, score_ccc, collateral_p95 FROM effects"
     print(f"  prepe query \"{sql} WHERE trial = '{name}' AND intervention = 'ablate' ORDER BY score_ccc\"{where}")
 
@@ -178,20 +192,24 @@ def top(
 
 
 def _print_top(root: Path, sweep: str, n: int) -> None:
+    """Print the best trials with their objectives, then their parameters, as many trials beside each other as fit."""
     from prepe import report
 
     rows = report.top(root, sweep, n)
     flat = [
-        {
-            "trial": row["trial"],
-            "feasible": "yes" if row["feasible"] else "no",
-            "members": row["members"],
-            **row["objectives"],
-            **row["params"],
-        }
+        {"trial": row["trial"], "feasible": row["feasible"], "members": row["members"], **row["objectives"]}
         for row in rows
     ]
     _print_rows(flat, f"best of {store.sweep_named(root, sweep)}")
+    names = list(dict.fromkeys(name for row in rows for name in row["params"]))
+    if not names:
+        return
+    room = _console().width - max(map(len, names)) - 2
+    fitting = max(1, room // (_SHORT_TRIAL + 4))
+    for start in range(0, len(rows), fitting):
+        shown = {row["trial"][:_SHORT_TRIAL]: row["params"] for row in rows[start : start + fitting]}
+        table = [{"parameter": name, **{trial: params[name] for trial, params in shown.items()}} for name in names]
+        _print_rows(table, "their parameters")
 
 
 @app.command()
@@ -208,13 +226,12 @@ def show(
     from prepe import report
 
     facts = report.show(store.default_root(results), trial)
-    print(f"trial {facts['trial']}, model {facts['model']}, {len(facts['seeds'])} members")
+    made = f"model {facts['model']}, {len(facts['seeds'])} members" if facts["seeds"] else "no members"
+    print(f"trial {facts['trial']}, {made}")
     for row in facts["proposals"]:
         params = ", ".join(f"{name} = {_plain(value)}" for name, value in row["params"].items())
-        feasible = "feasible" if row["feasible"] else "infeasible"
-        print(
-            f"in sweep {row['sweep']} as number {row['number']}: {row['state']}, {feasible}{': ' * bool(params)}{params}"
-        )
+        state = row["state"] if row["state"] == "failed" else "feasible" if row["feasible"] else "infeasible"
+        print(f"in sweep {row['sweep']} as number {row['number']}: {state}{': ' * bool(params)}{params}")
     for error in facts["errors"]:
         print(error, file=sys.stderr)
     if not facts["spec"]:
@@ -252,21 +269,35 @@ def query(
     """
     if csv + as_json + (parquet is not None) > 1:
         raise PrepeError("--csv, --json and --parquet: more than one is given; allowed: at most one")
-    table = store.query(store.default_root(results), sql)
+    table = _renamed(store.query(store.default_root(results), sql))
     if csv:
         _print_csv(table)
     elif as_json:
-        print(json.dumps(table.to_pylist(), default=_json, indent=1))
+        print(json.dumps([_json(row) for row in _rows(table)], indent=1))
     elif parquet:
         import pyarrow.parquet as pq
 
         try:
             pq.write_table(table, parquet)
         except OSError as error:
-            raise PrepeError(f"{parquet}: cannot be written: {error.strerror or error}") from None
+            raise PrepeError(f"--parquet {parquet}: cannot be written: {error.strerror or error}") from None
         print(f"{len(table)} rows in {parquet}")
     else:
-        _print_rows(table.to_pylist(), f"{len(table)} rows", table.column_names)
+        _print_rows(_rows(table), f"{len(table)} rows", table.column_names)
+
+
+def _renamed(table: pa.Table) -> pa.Table:
+    """Return a table in which a name that stands again has a number after it."""
+    names: list[str] = []
+    for name in table.column_names:
+        numbers = (f"{name}_{i}" for i in range(1, len(table.column_names) + 1))
+        names.append(name if name not in names else next(each for each in numbers if each not in names))
+    return table.rename_columns(names)
+
+
+def _rows(table: pa.Table) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = table.to_pylist(maps_as_pydicts="lossy")
+    return rows
 
 
 @app.command()
@@ -321,34 +352,55 @@ def reproduce(
     worst = made.largest
     where = f"{worst.intervention}.{worst.metric}" if worst.intervention else worst.metric
     print(f"{len(made.differences)} metrics compared; largest difference {worst.largest:.3g} ({where})")
-    print(_verdict(made.how, made.why, made.agrees))
+    print(_verdict(made))
     if made.figure:
         print(f"figure: {made.figure}")
     if not made.agrees:
         raise typer.Exit(_FAILED)
 
 
-def _verdict(how: str, why: str, agrees: bool) -> str:
-    if how == "exact":
-        return "reproduced bit for bit" if agrees else "NOT reproduced: it should be equal bit for bit, and is not"
-    if how == "tolerance":
-        return (
-            "stored weights measure the same, to 1e-5" if agrees else "NOT reproduced: stored weights measure otherwise"
-        )
-    outcome = "the means agree within 3 standard errors" if agrees else "NOT reproduced: means differ"
-    return f"made elsewhere ({why}), so distributions over members are compared: {outcome}"
+def _verdict(made: "Reproduction") -> str:
+    if made.how == "exact":
+        return "reproduced bit for bit" if made.agrees else "NOT reproduced: it should be equal bit for bit, and is not"
+    if made.how == "tolerance":
+        if made.agrees:
+            return "stored weights measure the same, to 1e-5"
+        return "NOT reproduced: stored weights measure otherwise"
+    if len(made.seeds) == 1:
+        return f"made elsewhere ({made.why}), and one member has no distribution to compare"
+    outcome = "the means agree within 3 standard errors" if made.agrees else "NOT reproduced: means differ"
+    return f"made elsewhere ({made.why}), so distributions over members are compared: {outcome}"
 
 
 def _print_rows(rows: list[dict[str, Any]], title: str, columns: list[str] | None = None) -> None:
-    """Print rows as a table; on a narrow terminal long ones are folded, not cut."""
+    """Print rows as a table, or one below the other where a terminal is too narrow for that."""
+    console = _console()
     names = columns or list(dict.fromkeys(name for row in rows for name in row))
-    table = Table(title=title, title_justify="left", box=None, header_style="bold", padding=(0, 1))
-    for name in names:
-        numeric = any(isinstance(row.get(name), int | float) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    console.print(Text(title if names else f"{title}: none", style="bold"))
+    for break_after in ("", "."):
+        table = _table(rows, names, break_after)
+        if console.measure(table, options=console.options.update(width=_UNBROKEN)).maximum <= console.width:
+            console.print(table)
+            return
     for row in rows:
-        table.add_row(*(_plain(row.get(name)) for name in names))
-    _console().print(table, markup=False) if not rows else _console().print(table)
+        table = Table(box=None, padding=(0, 1), show_header=False)
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name in names:
+            table.add_row(Text(name), Text(_plain(row.get(name))))
+        console.print(table, "")
+
+
+def _table(rows: list[dict[str, Any]], names: list[str], break_after: str) -> Table:
+    """Lay rows out; headers may be broken after a character."""
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for name in names:
+        numeric = any(isinstance(row.get(name), int | float | Decimal) for row in rows)
+        header = name.replace(break_after, f"{break_after}\n") if break_after else name
+        table.add_column(Text(header), justify="right" if numeric else "left")
+    for row in rows:
+        table.add_row(*(Text(_plain(row.get(name))) for name in names))
+    return table
 
 
 def _plain(value: Any) -> str:
@@ -357,7 +409,7 @@ def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value + 0.0:.4g}"  # no -0
     return str(value)
 
 
@@ -366,11 +418,22 @@ def _print_csv(table: pa.Table) -> None:
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(table.column_names)
-    for row in table.to_pylist():
-        writer.writerow([json.dumps(v, default=_json) if isinstance(v, list | dict) else v for v in row.values()])
+    for row in _rows(table):
+        writer.writerow([json.dumps(_json(v)) if isinstance(v, list | dict) else v for v in row.values()])
 
 
 def _json(value: Any) -> Any:
+    """Return a value of a row in JSON's own terms, which have no number that is not finite."""
+    if isinstance(value, dict):
+        return {str(key): _json(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_json(each) for each in value]
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 

@@ -5,6 +5,7 @@ Between two keyframes a value moves with minimum jerk; before the first it holds
 Source: Flash and Hogan, "The coordination of arm movements", J. Neurosci. 5 (1985), for the polynomial.
 """
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ class Keyframe(Part):
     """A step and the values that some parameters have there; in a file, one flat table."""
 
     step: Annotated[int, Field(ge=0)]
-    values: dict[str, NonNegative] = {}
+    values: dict[str, NonNegative]
 
     @model_validator(mode="before")
     @classmethod
@@ -31,28 +32,24 @@ class Keyframe(Part):
 class Schedule(Part):
     """Hyperparameters over steps: the learning rate `lr` and one weight for every term, by the term's name.
 
-    `steps` defaults to the last keyframe's step + 1. `final_step` says what the last update uses: `"reach"` the last
-    step's own values, `"repeat"` those of the step before (as the published reference does).
+    `steps` is the number of updates, by default the last keyframe's step + 1. `final_step` says what the last update
+    uses: `"reach"` the last step's own values, `"repeat"` those of the step before (as the published reference does).
     """
 
     keyframes: Annotated[tuple[Keyframe, ...], Field(min_length=1, strict=False)]
-    steps: PositiveInt | None = None
+    steps: PositiveInt = Field(default_factory=lambda given: given["keyframes"][-1].step + 1)
     batch_size: PositiveInt = 64
     final_step: Literal["repeat", "reach"] = "reach"
 
     @field_validator("keyframes")
     @classmethod
     def _in_order(cls, keyframes: tuple[Keyframe, ...]) -> tuple[Keyframe, ...]:
-        for before, after in zip(keyframes, keyframes[1:], strict=False):
+        for before, after in pairwise(keyframes):
             if after.step <= before.step:
                 raise ValueError(
                     f"step {after.step} comes after step {before.step}; allowed: steps in rising order, each once"
                 )
         return keyframes
-
-    def total_steps(self) -> int:
-        """Return the number of updates."""
-        return self.steps or self.keyframes[-1].step + 1
 
     def names(self) -> list[str]:
         """Return the names of all parameters that have a keyframe, in order of appearance."""
@@ -65,7 +62,7 @@ class Schedule(Part):
             for frame in self.keyframes
         )
         kept = tuple(frame for frame in frames if frame.values)
-        return self.model_copy(update={"keyframes": kept, "steps": self.total_steps()})
+        return self.model_copy(update={"keyframes": kept})
 
 
 def minimum_jerk(tau: np.ndarray) -> np.ndarray:
@@ -96,7 +93,7 @@ def values_at(schedule: Schedule, name: str, steps: np.ndarray) -> np.ndarray:
 
 def update_steps(schedule: Schedule) -> np.ndarray:
     """Return, for each update, the step whose values it uses, `(updates,)`."""
-    steps = np.arange(schedule.total_steps())
+    steps = np.arange(schedule.steps)
     if schedule.final_step == "repeat" and len(steps) > 1:
         steps[-1] = steps[-2]
     return steps

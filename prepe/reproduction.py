@@ -44,10 +44,11 @@ class Reproduction:
     """What came of making a trial again.
 
     Attributes:
-        how: `exact` (same processor capability, device and torch: equal bit for bit), `tolerance` (stored weights measured
-            again: equal to 1e-5), or `distribution` (made elsewhere: equal means over members, within 3 standard errors).
+        how: `exact` (same processor capability, device and torch: equal bit for bit), `tolerance` (stored weights
+            measured again: equal to 1e-5), or `distribution` (made elsewhere: equal means over members, within 3
+            standard errors).
         why: what differs between here and there, when `how` is `distribution`.
-        agrees: whether that held.
+        agrees: whether that held; one member alone has no distribution, and agrees.
         differences: by metric.
         figure: path of the picture drawn from the new rows, or None.
     """
@@ -106,7 +107,7 @@ def reproduce(
     finally:
         torch.set_num_threads(threads)
     differences = compare(stored, tables)
-    why = "" if from_weights else _elsewhere(facts, device)
+    why = "" if from_weights else _elsewhere(facts, results, device)
     how = "tolerance" if from_weights else "distribution" if why else "exact"
     drawn = None
     if figure and len(tables["effects"]):
@@ -123,8 +124,7 @@ def compare(stored: dict[str, pa.Table], new: dict[str, pa.Table]) -> list[Diffe
         ("members", list(MEMBER_METRICS), ["seed"]),
         ("effects", list(EFFECT_METRICS), ["intervention", "seed"]),
     ):
-        order = [(key, "ascending") for key in keys]
-        old_rows, new_rows = (each[table].sort_by(order).to_pylist() for each in (stored, new))
+        old_rows, new_rows = (_once(each[table], keys) for each in (stored, new))
         groups = list(dict.fromkeys(row.get("intervention") for row in (*old_rows, *new_rows)))
         for group in groups:
             old, fresh = ([row for row in rows if row.get("intervention") == group] for rows in (old_rows, new_rows))
@@ -135,6 +135,12 @@ def compare(stored: dict[str, pa.Table], new: dict[str, pa.Table]) -> list[Diffe
                     for term in dict(old_rows[0]["val_terms"] or ())
                 ]
     return [each for each in differences if each.members]
+
+
+def _once(table: pa.Table, keys: list[str]) -> list[dict[str, Any]]:
+    """Return rows in the order of their keys, each once: two sweeps may have made the same members at once."""
+    rows = table.sort_by([(key, "ascending") for key in keys]).to_pylist()
+    return list({tuple(row[key] for key in keys): row for row in rows}.values())
 
 
 def _flat(rows: list[dict[str, Any]], term: str) -> list[dict[str, Any]]:
@@ -152,7 +158,8 @@ def _difference(group: str | None, metric: str, old: list[dict[str, Any]], new: 
     both = np.isfinite(a) & np.isfinite(b)
     if both.sum() > 1:
         spread = math.sqrt((a[both].var(ddof=1) + b[both].var(ddof=1)) / both.sum())
-        shift = float((b[both].mean() - a[both].mean()) / spread) if spread > 0 else math.nan
+        gap = float(b[both].mean() - a[both].mean())
+        shift = gap / spread if spread > 0 else math.copysign(math.inf, gap) if gap else math.nan
     return Difference(group, metric, float(gaps.max(initial=0.0)), len(pairs), shift)
 
 
@@ -163,17 +170,27 @@ def _agree(how: str, differences: list[Difference]) -> bool:
     return all(each.largest <= limit for each in differences)
 
 
-def _elsewhere(facts: dict[str, Any], device: str) -> str:
-    """Say what differs between where a trial was made and here, or nothing."""
-    there = json.loads(facts["versions"]).get("torch")
-    here = json.loads(store.versions()).get("torch")
-    place = str(train.choose_device(device))
-    pairs = (
-        ("CPU capability", facts["cpu_capability"], torch.backends.cpu.get_cpu_capability()),
-        ("device", facts["device"], place),
-        ("torch", there, here),
+def _elsewhere(facts: dict[str, Any], results: Path, device: str) -> str:
+    """Say what differs between here and where a trial, its model and its twin were made, or nothing."""
+    columns = ["cpu_capability", "device", "versions"]
+    rows = store.read(results, "trials", columns=columns, names=f"{facts['trial']}-*").to_pylist()
+    for model in filter(None, (facts["model"], facts["twin"])):
+        rows += store.read(results, "models", columns=columns, names=f"{model}-*").to_pylist()
+    here = _place(
+        {
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "device": str(train.choose_device(device)),
+            "versions": store.versions(),
+        }
     )
-    return ", ".join(f"{what} {then} there and {now} here" for what, then, now in pairs if then != now)
+    pairs = {(what, there, here[what]) for row in rows for what, there in _place(row).items() if there != here[what]}
+    return ", ".join(f"{what} {there} there and {now} here" for what, there, now in sorted(pairs))
+
+
+def _place(row: dict[str, Any]) -> dict[str, str]:
+    """Return what of a row's provenance has to be the same for equal numbers."""
+    torch_version = json.loads(row["versions"]).get("torch")
+    return {"CPU capability": row["cpu_capability"], "device": row["device"], "torch": torch_version}
 
 
 def _seeds(facts: dict[str, Any], member: int | None) -> list[int]:
@@ -186,8 +203,7 @@ def _seeds(facts: dict[str, Any], member: int | None) -> list[int]:
 
 
 def _of_seeds(results: Path, table: str, name: str, seeds: list[int]) -> pa.Table:
-    rows = store.read(results, table, where=pc.field("seed").isin(seeds), names=f"{name}-*")
-    return rows
+    return store.read(results, table, where=pc.field("seed").isin(seeds), names=f"{name}-*")
 
 
 def _made_again(
@@ -290,7 +306,7 @@ def load(name: str, member: int, results: str | Path | None = None) -> Loaded:
     _, params = stored_weights(again.training, _seeds(facts, member), root)
     task = data.task(again.training.data)
     module = Member(models.build(again.training.model, task), params[0], task.output_range)
-    sites = again.training.model.sites()  # type: ignore[attr-defined]
+    sites = again.training.model.sites()
     directions = {
         concept: torch.as_tensor(each.direction.unit(sites[each.site]), dtype=torch.float32)
         for concept, each in again.concepts.items()

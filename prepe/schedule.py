@@ -1,7 +1,7 @@
 """A schedule and the names that training needs in, the value of every hyperparameter at every update out.
 
-`(state, measurements) -> (values per member, state)` is the general form; keyframes need no measurements, so their values
-are a table made beforehand.
+`(state, measurements) -> (values per member, state)` is the general form; keyframes need no measurements, so their
+values are a table made beforehand.
 """
 
 import numpy as np

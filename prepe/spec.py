@@ -1,11 +1,12 @@
 """What one model's training and one trial's evaluation are, as frozen and validated data whose digests are names.
 
-A `Training` says everything that shapes a model's weights but its seed; a `Trial` adds what is measured on it. Seeds and
-devices are in neither: a digest names a distribution over seeds, and members are draws from it.
+A `Training` says everything that shapes a model's weights but its seed; a `Trial` adds what is measured on it. Seeds
+and devices are in neither: a digest names a distribution over seeds, and members are draws from it.
 """
 
 import hashlib
 import json
+import re
 from typing import Any, Literal, TypeVar
 
 from pydantic import InstanceOf, SerializeAsAny, ValidationError
@@ -17,8 +18,10 @@ from prepe.catalog import (
     OPERATORS,
     TERMS,
     Axis,
+    DataPart,
     Direction,
     Intervention,
+    ModelPart,
     Part,
     Term,
     unknown,
@@ -27,13 +30,27 @@ from prepe.errors import PrepeError
 from prepe.keyframes import Schedule
 
 P = TypeVar("P", bound=Part)
+_RESERVED = ("lr", "step", "values", "recon", "total")
+"""What no term can be called: a schedule and a history have these names for something else."""
+_NEEDED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "a text in quotes",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "union_tag_not_found": "an axis as { axis = 0, sign = 1 }, or a list of components",
+}
+"""What TOML calls the types that a validation asks for."""
 
 
 class Training(Part):
     """Data, model, terms of the loss and schedule: everything that shapes a model but its seed."""
 
-    data: SerializeAsAny[InstanceOf[Part]]
-    model: SerializeAsAny[InstanceOf[Part]]
+    data: SerializeAsAny[InstanceOf[DataPart]]
+    model: SerializeAsAny[InstanceOf[ModelPart]]
     terms: dict[str, SerializeAsAny[InstanceOf[Term]]]
     schedule: Schedule
 
@@ -144,8 +161,8 @@ def _training(table: dict[str, Any]) -> Training:
 def _check_terms(terms: dict[str, Term], sites: dict[str, int], labels: dict[str, Any]) -> None:
     for name, term in terms.items():
         path = f"terms.{name}"
-        if name == "lr":
-            raise PrepeError(f"{path}: 'lr' is the learning rate's name; allowed: any other name")
+        if name in _RESERVED:
+            raise PrepeError(f"{path}: {name!r} means something else; allowed: any name but {', '.join(_RESERVED)}")
         if term.site not in sites:
             raise PrepeError(f"{path}.site: the model has no site {term.site!r}; allowed: {', '.join(sites)}")
         for label in term.labels:
@@ -231,22 +248,28 @@ def _part(part: type[P], value: Any, path: str) -> P:
     try:
         return part.model_validate(value)
     except ValidationError as error:
-        raise PrepeError(explain(error, path)) from None
+        raise PrepeError(explain(error, value, path)) from None
 
 
-def explain(error: ValidationError, path: str) -> str:
-    """Say in one line what the first fault of a validation is: path, value, and what is allowed."""
+def explain(error: ValidationError, value: Any, path: str = "") -> str:
+    """Say in one line what the first fault of a validation is: path, value, and what is allowed.
+
+    Args:
+        error: what the validation raised.
+        value: what was validated; a step of the error that is not in it, such as the form of a union, is left out.
+        path: where the value stands.
+    """
     first = error.errors(include_url=False)[0]
-    where = path
-    at: Any = first["input"]
+    missing = first["type"] == "missing"
     for step in first["loc"]:
-        if step in ("axis", "vector", "components") and where.endswith(("direction", ".components")):
-            continue
-        where += f"[{step}]" if isinstance(step, int) else f".{step}"
-    where = where.replace(".values.", ".")
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "missing":
-        return f"{where}: missing, and it has no default"
+        if isinstance(value, dict) and (step in value or (missing and step == first["loc"][-1])):
+            path, value = f"{path}.{step}" if path else str(step), value.get(step)
+        elif isinstance(value, list | tuple) and isinstance(step, int):
+            path, value = f"{path}[{step}]", value[step] if step < len(value) else None
+    message = first["msg"].removeprefix("Value error, ").split(" after validation")[0]
+    if missing:
+        return f"{path}: missing, and it has no default"
     if first["type"] == "value_error":
-        return f"{where}: {message}"
-    return f"{where}: {at!r} is not allowed; {message[:1].lower()}{message[1:]}"
+        return f"{path}: {message}"
+    needed = _NEEDED.get(first["type"]) or re.sub(r"^\w+ should (be |have |match )?", "", message)
+    return f"{path}: {first['input']!r} stands here; allowed: {needed}"

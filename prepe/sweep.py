@@ -7,18 +7,30 @@ With a [search] table, a value anywhere in them may be `"$name"` or `"0.5 * $nam
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from prepe import spec
 from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, Part, PositiveInt, unknown
 from prepe.errors import PrepeError
 
 _BODY = ("data", "model", "terms", "schedule", "concepts", "interventions")
-_REFERENCE = re.compile(r"^(?:(?P<factor>[0-9.eE+-]+)\s*\*\s*)?\$(?P<name>\w+)$")
+_REFERENCE = re.compile(r"(?:(?P<factor>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*)?\$(?P<name>\w+)")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_LARGEST_SEED = 2**31
 Params = dict[str, int | float]
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{value!r} stands here; allowed: a number")
+    return value
+
+
+Number = Annotated[int | float, BeforeValidator(_number)]
 
 
 class Distribution(Part):
@@ -27,9 +39,9 @@ class Distribution(Part):
     int_: Annotated[tuple[int, int] | None, Field(alias="int", strict=False)] = None
     float_: Annotated[tuple[float, float] | None, Field(alias="float", strict=False)] = None
     log: Annotated[tuple[float, float] | None, Field(strict=False)] = None
-    choice: Annotated[tuple[int | float, ...] | None, Field(strict=False, min_length=1)] = None
+    choice: Annotated[tuple[Number, ...] | None, Field(strict=False, min_length=1)] = None
     step: PositiveInt = 1
-    start: int | float
+    start: Number
 
     @model_validator(mode="before")
     @classmethod
@@ -50,7 +62,9 @@ class Distribution(Part):
     def _ordered(self) -> "Distribution":
         if self.choice is not None:
             if self.start not in self.choice:
-                raise ValueError(f"start {self.start} is not one of the choices {list(self.choice)}")
+                raise ValueError(f"start {self.start} is not one of the choices; allowed: {list(self.choice)}")
+            if len(set(self.choice)) != len(self.choice):
+                raise ValueError(f"a choice stands twice in {list(self.choice)}; allowed: each once")
             return self
         low, high = self.range()
         if not low < high:
@@ -62,15 +76,23 @@ class Distribution(Part):
         if self.int_ and (
             not isinstance(self.start, int) or (self.start - low) % self.step or (high - low) % self.step
         ):
-            raise ValueError(f"start {self.start} or high {high} is off the steps of {self.step} from {low}")
+            raise ValueError(
+                f"start {self.start} or high {high} is off the steps; allowed: {low} plus a multiple of {self.step}"
+            )
         return self
 
     def range(self) -> tuple[float, float]:
         """Return the smallest and the largest value."""
         if self.choice is not None:
             return min(self.choice), max(self.choice)
-        low, high = self.int_ or self.float_ or self.log  # type: ignore[misc]
-        return low, high
+        return next(ends for ends in (self.int_, self.float_, self.log) if ends is not None)
+
+    def probes(self) -> list[int | float]:
+        """Return the values that a check tries: every choice, both ends of a range, and an integer next to its low."""
+        if self.choice is not None:
+            return list(self.choice)
+        low, high = self.range()
+        return [low, high] if self.int_ is None else [low, low + self.step, high]
 
     def holds(self, value: object) -> bool:
         """Say whether a value could have been drawn."""
@@ -96,14 +118,21 @@ class Measure(Part):
         label = f"{self.intervention}." if self.intervention else ""
         return f"{'log10 ' if self.log else ''}{label}{self.metric}.{self.statistic}"
 
-    def fault(self, labels: list[str]) -> str | None:
-        """Return what is wrong with this measure beside interventions with these labels, or None."""
+    def fault(self, trial: spec.Trial, members: int) -> str | None:
+        """Return what is wrong with this measure of a trial with so many members, or None."""
+        labels = [each.label for each in trial.interventions]
         if self.intervention is not None and self.intervention not in labels:
             return f"intervention: {unknown(self.intervention, labels, 'intervention')}"
         metrics = MEMBER_METRICS if self.intervention is None else EFFECT_METRICS
         if self.metric not in metrics:
             hint = "; an intervention must be named for it" if self.metric in EFFECT_METRICS else ""
             return f"metric: {unknown(self.metric, metrics, 'metric')}{hint}"
+        if self.statistic == "sd" and members < 2:
+            return "statistic: 'sd' of one member is not a number; allowed: any other, or more members"
+        if self.intervention is None and self.metric in ("anchor_cos", "anchor_fail") and not trial.concepts:
+            return f"metric: {self.metric!r} needs a concept, and there is none; allowed: with a [concepts] table"
+        if self.metric == "isolation_fail" and not any(each.isolated for each in trial.concepts.values()):
+            return "metric: 'isolation_fail' needs an isolated concept; allowed: with isolated = true in its table"
         return None
 
 
@@ -122,22 +151,29 @@ class Constraint(Measure):
     @model_validator(mode="after")
     def _one_bound(self) -> "Constraint":
         if (self.at_least is None) == (self.at_most is None):
-            raise ValueError("exactly one of at_least and at_most is needed")
+            raise ValueError("at_least and at_most: exactly one of them is needed")
         return self
+
+    @property
+    def name(self) -> str:
+        """The measure's name and the bound, so that what is stored under it is about this bound and no other."""
+        return f"{super().name} " + (f"<= {self.at_most:g}" if self.at_most is not None else f">= {self.at_least:g}")
 
     def excess(self, value: float) -> float:
         """Return by how much a value breaks the bound: zero or less when it holds."""
-        return value - self.at_most if self.at_most is not None else self.at_least - value  # type: ignore[operator]
+        if self.at_most is not None:
+            return value - self.at_most
+        return (self.at_least or 0.0) - value
 
 
 class Search(Part):
     """How the space is searched: parameters, sampler and budget."""
 
-    space: dict[str, Distribution]
+    space: Annotated[dict[str, Distribution], Field(min_length=1)]
     trials: PositiveInt
     sampler: Literal["tpe", "nsga2", "random"] = "tpe"
     startup_trials: PositiveInt = 10
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=_LARGEST_SEED)] = 0
 
 
 class Record(Part):
@@ -165,7 +201,7 @@ class Sweep(Part):
     name: str
     question: str
     members: PositiveInt
-    first_seed: Annotated[int, Field(ge=0)] = 0
+    first_seed: Annotated[int, Field(ge=0, le=_LARGEST_SEED)] = 0
     record: Record = Record()
     resources: Resources = Resources()
     objectives: tuple[Objective, ...] = ()
@@ -212,7 +248,7 @@ def load(path: str | Path, *, trials: int | None = None, members: int | None = N
     path = Path(path)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError, PermissionError, NotADirectoryError) as error:
+    except OSError as error:
         raise PrepeError(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PrepeError(f"{path}: not valid TOML: {error}") from None
@@ -234,57 +270,75 @@ def from_table(name: str, table: dict[str, Any]) -> Sweep:
     Raises:
         PrepeError: naming the path in the table, the value, and what is allowed.
     """
+    if not _NAME.fullmatch(name):
+        raise PrepeError(
+            f"the file's stem {name!r} is the sweep's name, and part of others; "
+            "allowed: letters, digits, '-', '_' and '.', the first a letter or a digit"
+        )
     head = {key: value for key, value in table.items() if key not in _BODY}
     allowed = [key for key in Sweep.model_fields if key not in ("name", "body")] + list(_BODY)
     for key in head:
         if key not in allowed:
             raise PrepeError(unknown(key, allowed))
     for key in ("objectives", "constraints"):
-        if isinstance(head.get(key), list):
-            head[key] = tuple(head[key])
+        if not isinstance(head.get(key, []), list):
+            raise PrepeError(f"{key}: a list of tables is needed here, each headed [[{key}]]")
+        head[key] = tuple(head.get(key, []))
     try:
         sweep = Sweep.model_validate({**head, "name": name, "body": {key: table[key] for key in _BODY if key in table}})
     except ValidationError as error:
-        raise PrepeError(
-            spec.explain(error, "").lstrip(".").replace("int_", "int").replace("float_", "float")
-        ) from None
+        raise PrepeError(spec.explain(error, head)) from None
     _check(sweep)
     return sweep
 
 
 def _check(sweep: Sweep) -> None:
-    """Check what only shows with values filled in: at the start, and at both ends of every parameter."""
-    used = _references(sweep.body)
+    """Check what only shows with values filled in: at the start, and at the ends of every parameter."""
     space = sweep.search.space if sweep.search else {}
-    for name in used - set(space):
-        raise PrepeError(
-            f"search.space: no parameter is called {name!r}, but '${name}' is used; allowed: {list(space)}"
-        )
-    for name in set(space) - used:
-        raise PrepeError(f"search.space.{name}: '${name}' stands nowhere in the file")
-    labels = [each.label for each in sweep.trial(sweep.start()).interventions]
+    _check_references(sweep.body, space)
+    start = sweep.trial(sweep.start())
     for key, measures in (("objectives", sweep.objectives), ("constraints", sweep.constraints)):
         for i, measure in enumerate(measures):
-            fault = measure.fault(labels)
+            fault = measure.fault(start, sweep.members)
             if fault:
                 raise PrepeError(f"{key}[{i}].{fault}")
+            if measure.name in [each.name for each in measures[:i]]:
+                raise PrepeError(f"{key}[{i}]: {measure.name!r} stands twice; allowed: each once")
     if sweep.search and not sweep.objectives:
         raise PrepeError("objectives: a search needs at least one [[objectives]] table")
     for name, each in space.items():
-        for end in each.range():
+        for value in each.probes():
             try:
-                sweep.trial(sweep.start() | {name: int(end) if isinstance(each.start, int) else end})
+                sweep.trial(sweep.start() | {name: value})
             except PrepeError as error:
-                raise PrepeError(f"{error} (with {name} = {end}, an end of its range)") from None
+                raise PrepeError(f"{error} (with {name} = {value}, which search.space.{name} allows)") from None
 
 
-def _references(value: Any) -> set[str]:
+def _check_references(body: dict[str, Any], space: dict[str, Distribution]) -> None:
+    """Check that every text with a `$` is a reference to a parameter, and that every parameter is used."""
+    used = set()
+    for path, text in _references(body):
+        match = _REFERENCE.fullmatch(text)
+        if not match:
+            raise PrepeError(f"{path}: {text!r} is not understood; allowed: '$name', or a factor as in '0.5 * $name'")
+        if match["name"] not in space:
+            raise PrepeError(f"{path}: {unknown(match['name'], space, 'parameter')} (those in [search.space])")
+        used.add(match["name"])
+    for name in space:
+        if name not in used:
+            raise PrepeError(f"search.space.{name}: '${name}' stands nowhere in the file; allowed: used parameters")
+
+
+def _references(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Give every text with a `$` in a table, after its path."""
     if isinstance(value, dict):
-        return set().union(*map(_references, value.values())) if value else set()
-    if isinstance(value, list):
-        return set().union(*map(_references, value)) if value else set()
-    match = _REFERENCE.match(value) if isinstance(value, str) else None
-    return {match["name"]} if match else set()
+        for key, each in value.items():
+            yield from _references(each, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for i, each in enumerate(value):
+            yield from _references(each, f"{path}[{i}]")
+    elif isinstance(value, str) and "$" in value:
+        yield path, value
 
 
 def _filled(value: Any, params: Params) -> Any:
@@ -293,8 +347,8 @@ def _filled(value: Any, params: Params) -> Any:
         return {key: _filled(each, params) for key, each in value.items()}
     if isinstance(value, list):
         return [_filled(each, params) for each in value]
-    match = _REFERENCE.match(value) if isinstance(value, str) else None
-    if not match or match["name"] not in params:
+    match = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    if not match:
         return value
-    value = params[match["name"]]
-    return value if match["factor"] is None else float(f"{float(match['factor']) * value:.12g}")
+    number = params[match["name"]]
+    return number if match["factor"] is None else float(f"{float(match['factor']) * number:.12g}")

@@ -1,8 +1,8 @@
 """The one training loop: a `Training` and seeds in, trained members, their history and their costs out.
 
-All members are trained at once: parameters lie in one buffer `(members, parameters)`, the loss is a vector over members,
-and a member's gradient, update and random numbers depend on nothing but its own seed. So member 7 alone equals member 7
-among sixty.
+All members are trained at once: parameters lie in one buffer `(members, parameters)`, the loss is a vector over
+members, and a member's gradient, update and random numbers depend on nothing but its own seed. So member 7 alone equals
+member 7 among sixty.
 
 Source: Kingma and Ba, arXiv:1412.6980, for Adam; arXiv:2512.12469 for the loss.
 """
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 from prepe import data, models, regularizers, schedule
 from prepe.data import streams
@@ -104,7 +105,7 @@ def train(
     table = schedule.table(training.schedule, ["lr", *names])
     total_steps, batch_size = len(table), training.schedule.batch_size
     penalties = {name: regularizers.build(part) for name, part in training.terms.items()}
-    state = _State(model.init(seeds).to(place))
+    state = _State(model.init(seeds).to(place), 1 + len(names))
     counter = _LabelCounter(training, table, len(seeds))
     trained = Trained(
         seeds=list(seeds),
@@ -117,7 +118,10 @@ def train(
         wall_s=0.0,
         cpu_s=0.0,
     )
+    threads = torch.get_num_threads()
     flushed = torch.set_flush_denormal(True)  # high powers of small cosines are denormal, and slow on some processors
+    if len(seeds) == 1:
+        torch.set_num_threads(1)  # a lone matrix product would be split over threads, and add up in another order
     try:
         active: tuple[str, ...] | None = None
         scalars = _scalars(table, place)
@@ -125,26 +129,25 @@ def train(
             now = tuple(name for name, weight in zip(names, table[step, 1:], strict=True) if weight != 0)
             if now != active:
                 active = now
-                update = _Update(model, {name: penalties[name] for name in now}, state)
-                run: Callable[[Batch, Tensor], Tensor] = update if place.type == "cpu" else _captured(update, state)
-                columns = torch.tensor([0, 1, *(2 + names.index(name) for name in now)], device=place)
-                values = scalars[:, columns].unsqueeze(-1)
+                rows = [0, *(1 + names.index(name) for name in now)]
+                update = _Update(model, {name: penalties[name] for name in now}, state, rows)
+                run: Callable[[Batch, Tensor], None] = update if place.type == "cpu" else _captured(update, state)
+                values = scalars[:, [0, 1, *(2 + row for row in rows)]].unsqueeze(-1)
             if step in record.snapshots:
                 trained.snapshots.append(_snapshot(step, model, state.params, task, record))
-            parts = run(batch, values[step])
-            state.step += 1
+            run(batch, values[step])
             if step % record.history_stride == 0 or step == total_steps - 1:
-                trained.history += _history(step, parts, now, table[step], names, counter)
+                trained.history += _history(step, state, now, table[step], names, counter)
             if report and step % _REPORT_STEPS == 0:
                 report(step, total_steps)
     finally:
+        torch.set_num_threads(threads)
         if flushed:
             torch.set_flush_denormal(False)
     if record.snapshots:
         trained.snapshots.append(_snapshot(total_steps, model, state.params, task, record))
     trained.params = state.params.detach().cpu()
-    trained.broken_step = state.broken_step.cpu().numpy()
-    trained.broken_term = state.broken_terms(names)
+    trained.broken_step, trained.broken_term = state.broken(["recon", *names])
     trained.wall_s, trained.cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
     return trained
 
@@ -152,43 +155,46 @@ def train(
 class _State:
     """Everything that an update changes, at fixed addresses: parameters, Adam's moments, and who broke where."""
 
-    def __init__(self, params: Tensor) -> None:
+    def __init__(self, params: Tensor, parts: int) -> None:
         members, place = len(params), params.device
         self.params = params.requires_grad_()
         self.mean = torch.zeros_like(params, requires_grad=False)
         self.square = torch.zeros_like(params, requires_grad=False)
         self.alive = torch.ones(members, dtype=torch.bool, device=place)
-        self.step = torch.zeros((), dtype=torch.int64, device=place)
-        self.broken_step = torch.full((members,), -1, dtype=torch.int64, device=place)
-        self.broken_part = torch.full((members,), -1, dtype=torch.int64, device=place)
+        self.survived = torch.zeros(members, dtype=torch.int64, device=place)
+        self.total = torch.zeros(members, device=place)
+        self.parts = torch.zeros(parts, members, device=place)
 
     def tensors(self) -> list[Tensor]:
-        return [self.params, self.mean, self.square, self.alive, self.step, self.broken_step, self.broken_part]
+        return [self.params, self.mean, self.square, self.alive, self.survived, self.total, self.parts]
 
-    def broken_terms(self, names: list[str]) -> list[str | None]:
-        """Return the part of the loss that broke each member, or None."""
-        parts = ["recon", *names, "total"]
-        return [None if part < 0 else parts[part] for part in self.broken_part.tolist()]
+    def broken(self, names: list[str]) -> tuple[np.ndarray, list[str | None]]:
+        """Return the step at which each member broke, or -1, and the part of the loss that did it, or None."""
+        alive, finite = self.alive.tolist(), torch.isfinite(self.parts).T.tolist()
+        parts = [*names, "total"]
+        at = [parts[[*each, False].index(False)] for each in finite]
+        steps = np.where(alive, -1, self.survived.cpu().numpy())
+        return steps, [None if lives else name for lives, name in zip(alive, at, strict=True)]
 
 
 class _Update:
-    """One update of all members: forward, loss, gradient, Adam; returns the parts of the loss, `(parts, members)`."""
+    """One update of all members: forward, loss, gradient, Adam.
 
-    def __init__(self, model: Autoencoder, penalties: dict[str, Penalty], state: _State) -> None:
+    Called with a batch and, for each update, Adam's step size and epsilon and the weights of the active parts, `(n, 1)`
+    or `(n, members)`; it leaves the parts of the loss, `(parts, members)`, in the state, where inactive ones are stale.
+    """
+
+    def __init__(self, model: Autoencoder, penalties: dict[str, Penalty], state: _State, rows: list[int]) -> None:
         self.model, self.penalties, self.state = model, penalties, state
+        self.rows = rows if rows != list(range(len(state.parts))) else None
 
-    def __call__(self, batch: Batch, scalars: Tensor) -> Tensor:
-        step_size, epsilon, *weights = scalars.unbind()
-        parts = self.loss_parts(batch)
-        total = parts[0]
-        for weight, part in zip(weights, parts[1:], strict=True):
-            total = torch.addcmul(total, weight, part)
-        (gradient,) = torch.autograd.grad(total.sum(), self.state.params)
+    def __call__(self, batch: Batch, scalars: Tensor) -> None:
+        step_size, epsilon, weights = scalars[0], scalars[1], scalars[2:]
+        parts = torch.stack(self.loss_parts(batch))
+        (gradient,) = torch.autograd.grad(parts, self.state.params, weights.expand_as(parts))
         with torch.no_grad():
-            stacked = torch.stack([*parts, total])
-            self._notice_broken(stacked)
+            self._watch(parts, (weights * parts).sum(0))
             self._adam(gradient, step_size, epsilon)
-        return stacked
 
     def loss_parts(self, batch: Batch) -> list[Tensor]:
         """Return reconstruction error and every active term, each `(members,)`."""
@@ -197,40 +203,51 @@ class _Update:
         forward = self.model(params, inputs)
         labels = {key.removeprefix("label:"): value for key, value in batch.items() if key.startswith("label:")}
         context = Context(
-            inputs, targets, forward.outputs, forward.sites, labels, lambda z: self.model.decode(params, z)
+            inputs,
+            targets,
+            forward.outputs,
+            forward.sites,
+            labels,
+            lambda z: self.model.decode(params, z),
+            self.model.unit_sites,
         )
-        parts = [(forward.outputs - targets).square().mean((-2, -1))]
+        # Sums, divided by a number afterwards: the gradient of a sum is a view, that of a mean a new tensor.
+        parts = [mse_loss(forward.outputs, targets, reduction="none").sum((-2, -1)) / targets[0].numel()]
         for name, penalty in self.penalties.items():
             each, share = penalty(context), batch.get(f"share:{name}")
-            parts.append(each.mean(-1) if share is None else (each * share).sum(-1))
+            parts.append(each.sum(-1) / each.shape[-1] if share is None else (each * share).sum(-1))
         return parts
 
-    def _notice_broken(self, parts: Tensor) -> None:
-        """Mark members whose loss is not finite for the first time, with the step and the first part at fault."""
-        state, finite = self.state, torch.isfinite(parts)
-        newly = state.alive & ~finite[-1]
-        state.alive &= finite[-1]
-        state.broken_step.copy_(torch.where(newly, state.step, state.broken_step))
-        state.broken_part.copy_(torch.where(newly, (~finite).int().argmax(0), state.broken_part))
+    def _watch(self, parts: Tensor, total: Tensor) -> None:
+        """Keep the loss of members that live; one whose loss is not finite dies, and its last loss stays."""
+        state = self.state
+        torch.where(state.alive, total, state.total, out=state.total)
+        if self.rows is None:
+            torch.where(state.alive, parts, state.parts, out=state.parts)
+        else:
+            for row, part in zip(self.rows, parts, strict=True):
+                torch.where(state.alive, part, state.parts[row], out=state.parts[row])
+        state.alive &= torch.isfinite(total)
+        state.survived += state.alive
 
     def _adam(self, gradient: Tensor, step_size: Tensor, epsilon: Tensor) -> None:
-        """Apply Adam; both bias corrections are in `step_size` and `epsilon`, and a broken member stands still."""
+        """Apply Adam; both bias corrections are in `step_size` and `epsilon`, and a dead member stands still."""
         state = self.state
-        gradient = gradient.masked_fill_(~state.alive.unsqueeze(-1), 0.0)
+        gradient.masked_fill_(~state.alive.unsqueeze(-1), 0.0)
         state.mean.lerp_(gradient, 1 - _BETA1)
         state.square.mul_(_BETA2).addcmul_(gradient, gradient, value=1 - _BETA2)
-        change = state.mean / state.square.sqrt().add_(epsilon)
-        state.params -= change.mul_((step_size * state.alive).unsqueeze(-1))
+        change = state.mean * (step_size * state.alive).unsqueeze(-1)
+        state.params.addcdiv_(change, state.square.sqrt().add_(epsilon), value=-1)
 
 
-def _captured(update: _Update, state: _State) -> Callable[[Batch, Tensor], Tensor]:
+def _captured(update: _Update, state: _State) -> Callable[[Batch, Tensor], None]:
     """Return `update` as a CUDA graph over static inputs, captured on the first call. Not yet run on a GPU."""
     graph: torch.cuda.CUDAGraph | None = None
     inputs: Batch = {}
-    scalars = parts = torch.empty(0)
+    scalars = torch.empty(0)
 
-    def run(batch: Batch, values: Tensor) -> Tensor:
-        nonlocal graph, scalars, parts
+    def run(batch: Batch, values: Tensor) -> None:
+        nonlocal graph, scalars
         if graph is None:
             inputs.update({name: value.clone() for name, value in batch.items()})
             scalars = values.clone()
@@ -246,21 +263,20 @@ def _captured(update: _Update, state: _State) -> Callable[[Batch, Tensor], Tenso
                     tensor.copy_(value)
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
-                parts = update(inputs, scalars)
+                update(inputs, scalars)
         for name, value in batch.items():
             inputs[name].copy_(value)
         scalars.copy_(values)
         graph.replay()
-        return parts.clone()
 
     return run
 
 
 def _scalars(table: np.ndarray, place: torch.device) -> Tensor:
-    """Return, for each update, Adam's step size and epsilon with bias corrections, then the terms' weights."""
+    """Return, for each update, Adam's step size and epsilon, bias-corrected, then the weights: 1, and the terms'."""
     count = np.arange(1, len(table) + 1)
     first, second = 1 - _BETA1**count, np.sqrt(1 - _BETA2**count)
-    columns = [table[:, 0] * second / first, _EPSILON * second, *table[:, 1:].T]
+    columns = [table[:, 0] * second / first, _EPSILON * second, np.ones(len(table)), *table[:, 1:].T]
     return torch.from_numpy(np.stack(columns, axis=-1).astype(np.float32)).to(place)
 
 
@@ -268,7 +284,7 @@ class _LabelCounter:
     """Counts labelled draws: all of them, and those seen while a term that uses the label has weight."""
 
     def __init__(self, training: Training, table: np.ndarray, members: int) -> None:
-        labels = list(training.data.labels)  # type: ignore[attr-defined]
+        labels = list(training.data.labels)
         self.drawn = {label: np.zeros(members, dtype=np.int64) for label in [*labels, "any"]}
         self.used = {label: np.zeros(members, dtype=np.int64) for label in [*labels, "any"]}
         weights = dict(zip(training.terms, table[:, 1:].T, strict=True))
@@ -313,8 +329,8 @@ def _batches(
 ) -> Iterator[Batch]:
     """Draw batches a chunk of steps ahead.
 
-    A batch has `inputs` and `targets`, `(members, width, batch)`; `label:name`, `(members, batch)`; and `share:term` for
-    each term with labels: the share of the term's mean that each sample has.
+    A batch has `inputs` and `targets`, `(members, width, batch)`; `label:name`, `(members, batch)`; and `share:term`
+    for each term with labels: the share of the term's mean that each sample has.
     """
     inputs = torch.from_numpy(task.train.inputs.astype(np.float32)).to(place)
     targets = torch.from_numpy(task.train.targets.astype(np.float32)).to(place)
@@ -349,13 +365,15 @@ def share(affinities: dict[str, float], labels: dict[str, Tensor]) -> Tensor:
 
 
 def _history(
-    step: int, parts: Tensor, active: tuple[str, ...], values: np.ndarray, names: list[str], counter: _LabelCounter
+    step: int, state: _State, active: tuple[str, ...], values: np.ndarray, names: list[str], counter: _LabelCounter
 ) -> list[tuple[int, str, str, np.ndarray]]:
-    measured = parts.cpu().numpy().astype(np.float64)
-    rows = [(step, "loss", "recon", measured[0]), (step, "loss", "total", measured[-1])]
-    rows += [(step, "term", name, measured[1 + i]) for i, name in enumerate(active)]
+    """Return the rows of one step; a member that has stopped has no loss, which is NaN."""
+    alive = state.alive.cpu().numpy()
+    total, parts = (np.where(alive, each.cpu().numpy(), np.nan).astype(float) for each in (state.total, state.parts))
+    rows = [(step, "loss", "recon", parts[0]), (step, "loss", "total", total)]
+    rows += [(step, "term", name, parts[1 + names.index(name)]) for name in active]
     rows += [
-        (step, "hyperparameter", name, np.full(measured.shape[1], value))
+        (step, "hyperparameter", name, np.full(len(alive), value))
         for name, value in zip(["lr", *names], values, strict=True)
     ]
     return rows + [(step, "label", label, counts.astype(np.float64)) for label, counts in counter.until(step)]

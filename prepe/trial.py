@@ -83,8 +83,8 @@ def run(
     Args:
         trial: what to train and measure.
         seeds: consecutive, one a member.
-        results: a store whose trained models are used, and to which newly trained ones are added; None trains everything
-            and stores nothing.
+        results: a store whose trained models are used, and to which newly trained ones are added; None trains
+            everything and stores nothing.
         device: `auto`, `cpu` or `cuda`.
         record: what to keep of training.
         report: called now and then with what is being done, steps done and steps in all.
@@ -201,7 +201,7 @@ def training_rows(training: Training, trained: Trained) -> dict[str, list[Row]]:
         **ids,
         "spec": json.dumps(training.model_dump(mode="json"), sort_keys=True, separators=(",", ":")),
         "layout": json.dumps(layout),
-        "steps": training.schedule.total_steps(),
+        "steps": training.schedule.steps,
         "wall_s": trained.wall_s,
         "cpu_s": trained.cpu_s,
         "members_in_block": len(trained.seeds),

@@ -19,7 +19,7 @@ def rgb_grid(size: int) -> np.ndarray:
 
 
 def validation_colors() -> np.ndarray:
-    """Return 351 colours that training lattices hardly share: 7 values a channel from 1/16 to 15/16, then the corners."""
+    """Return 351 colours that training lattices hardly share: 7 values a channel, 1/16 to 15/16, then the corners."""
     axis = np.linspace(1 / 16, 15 / 16, 7)
     inner = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
     return np.concatenate([inner, rgb_grid(2)])

@@ -23,5 +23,7 @@ def uniform(seeds: list[int], stream: str, chunk: int, width: int) -> np.ndarray
 
 def weighted(uniforms: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Turn numbers in [0, 1) into indices drawn with replacement in proportion to `weights`, same shape."""
+    if (weights == weights[0]).all():
+        return (uniforms * np.float32(len(weights))).astype(np.int64)
     edges = np.cumsum(weights, dtype=float)
     return np.minimum(np.searchsorted(edges / edges[-1], uniforms, side="right"), len(weights) - 1)

@@ -35,7 +35,7 @@ def run(
         PrepeError: the device, the store or the cluster is not to be had.
         KeyboardInterrupt: Ctrl-C; what had ended is stored.
     """
-    if executor == "serial":
+    if address is None or not device.startswith("cuda"):  # a cluster may have the GPU that is not here
         choose_device(device)
     queue = Queue(sweep, results, retry_failed)
     progress = Progress(sweep, queue.total, queue.done)

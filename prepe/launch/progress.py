@@ -1,12 +1,12 @@
 """A sweep's events in; a live line on a terminal, or plain lines elsewhere, out."""
 
-import sys
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bars
 
 from prepe.launch.job import Proposal, Row
@@ -23,7 +23,8 @@ def better(row: Row, than: Row | None, sweep: Sweep) -> bool:
     sign = 1 if first.goal == "maximize" else -1
 
     def key(each: Row) -> tuple[bool, float]:
-        return each["feasible"], sign * dict(each["objectives"])[first.name]
+        value = sign * dict(each["objectives"])[first.name]
+        return each["feasible"], -math.inf if math.isnan(value) else value
 
     return key(row) > key(than)
 
@@ -49,10 +50,8 @@ class Progress:
             yield
             return
         self._bars = Bars(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=10),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
             TextColumn("{task.fields[detail]}"),
             console=self.console,
         )
@@ -81,8 +80,8 @@ class Progress:
             if row["state"] == "failed":
                 self.console.print(f"trial {row['trial']} failed: {last_line(row)}", markup=False)
         else:
-            outcome = f"failed: {last_line(row)}" if row["state"] == "failed" else self._values(row)
-            print(f"[{self.ended}/{self.total}] {row['trial']} {outcome} | {self._pace()}", flush=True)
+            line = f"[{self.ended}/{self.total}] {row['trial']} {self._outcome(row)}"
+            print(f"{line} | {self._pace()}{self._best()}", flush=True)
 
     def _show(self) -> None:
         if self._bars:
@@ -94,24 +93,27 @@ class Progress:
             return f"{self.failed} failed"
         per_trial = (time.monotonic() - self.began) / fresh
         left = per_trial * (self.total - self.ended)
-        return f"{60 / per_trial:.1f} trials/min, {left:.0f} s left, {self.failed} failed"
+        return f"{60 / per_trial:.1f}/min, {left:.0f} s left, {self.failed} failed"
 
-    def _best(self) -> str:
-        return f", best {self.best['trial']} {self._values(self.best)}" if self.best else ""
-
-    def _values(self, row: Row) -> str:
+    def _outcome(self, row: Row) -> str:
+        if row["state"] == "failed":
+            return f"failed: {last_line(row)}"
         if not self.sweep.objectives:
             return "done"
-        first = self.sweep.objectives[0]
-        feasible = "" if row["feasible"] else " (infeasible)"
-        return f"{first.name} {dict(row['objectives'])[first.name]:.4f}{feasible}"
+        return f"{self.sweep.objectives[0].name} {_value(row, self.sweep)}"
+
+    def _best(self) -> str:
+        if not self.best or not self.sweep.objectives:
+            return ""
+        return f", best {self.best['trial'][:8]} {_value(self.best, self.sweep)}"
+
+
+def _value(row: Row, sweep: Sweep) -> str:
+    """Return a complete row's first objective, and that it is infeasible if it is."""
+    feasible = "" if row["feasible"] else " (infeasible)"
+    return f"{dict(row['objectives'])[sweep.objectives[0].name]:.4f}{feasible}"
 
 
 def last_line(row: Row) -> str:
     """Return the last line of a failed row's error."""
     return str(row["error"]).strip().rsplit("\n", 1)[-1]
-
-
-def is_terminal() -> bool:
-    """Say whether standard output is a terminal."""
-    return sys.stdout.isatty()

@@ -5,10 +5,13 @@ start and follows along.
 """
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 import optuna
+import pyarrow.compute as pc
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
@@ -33,6 +36,7 @@ class Queue:
 
     Attributes:
         done: rows of proposals that are finished or failed, as asked for.
+        made: how many of them ended since this queue was made.
         total: how many distinct configurations the sweep asks for.
         lost: how many proposals lost their worker and have no row.
         foreign: how many stored proposals lie outside the space of today's file; they are left alone.
@@ -40,10 +44,10 @@ class Queue:
 
     def __init__(self, sweep: Sweep, results: Path, retry_failed: bool = False) -> None:
         self.sweep, self.results, self.total = sweep, results, sweep.trials
-        stored = [row for row in store.read(results, "proposals", names=f"{sweep.name}-*").to_pylist()]
-        rows = sorted((row for row in stored if row["sweep"] == sweep.name), key=lambda row: row["number"])
+        stored = store.read(results, "proposals", pc.field("sweep") == sweep.name, names=f"{sweep.name}-*")
+        rows = sorted(stored.to_pylist(), key=lambda row: row["number"])
         ours = [row for row in rows if self._fits(row)]
-        self.foreign, self.lost = len(rows) - len(ours), 0
+        self.foreign, self.made, self.lost = len(rows) - len(ours), 0, 0
         self.done = [row for row in ours if not self._again(row, retry_failed)]
         self._again_rows = [row for row in ours if self._again(row, retry_failed)]
         self._numbers = max([row["number"] for row in rows], default=-1) + 1
@@ -83,6 +87,7 @@ class Queue:
         if row is None:
             self.lost += 1
         else:
+            self.made += 1
             self.done.append(row)
             self._seen[row["trial"]] = row
         if self.study is None:
@@ -113,14 +118,18 @@ class Queue:
         return self.sweep.trial(params).digest() == row["trial"]
 
     def _again(self, row: Row, retry_failed: bool) -> bool:
-        """Say whether a stored proposal has to be done again: it failed and that is asked for, or it lacks members."""
+        """Say whether a stored proposal has to be done again.
+
+        It has if it failed and that is asked for, if it lacks members, or if it was judged by other objectives or
+        constraints than today's; what is stored of it is not trained again.
+        """
         if row["state"] == "failed":
             return retry_failed
-        wanted = {each.name for each in (*self.sweep.objectives, *self.sweep.constraints)}
         return (
             row["first_seed"] > self.sweep.first_seed
             or row["first_seed"] + row["members"] < self.sweep.first_seed + self.sweep.members
-            or not wanted <= {name for name, _ in (*row["objectives"], *row["constraints"])}
+            or list(row["goals"] or ()) != [(each.name, each.goal) for each in self.sweep.objectives]
+            or set(dict(row["constraints"] or ())) != {each.name for each in self.sweep.constraints}
         )
 
     def _make_study(self) -> optuna.Study:
@@ -144,7 +153,7 @@ class Queue:
         return study
 
     def _frozen(self, row: Row) -> FrozenTrial:
-        complete = row["state"] == "complete"
+        complete = self._told_complete(row)
         return create_trial(
             state=TrialState.COMPLETE if complete else TrialState.FAIL,
             params=json.loads(row["params"]),
@@ -154,6 +163,10 @@ class Queue:
             user_attrs={"trial": row["trial"], "number": row["number"]},
         )
 
+    def _told_complete(self, row: Row | None) -> TypeGuard[Row]:
+        """Say whether the study can take a row as complete: it knows no value that is not a number."""
+        return row is not None and row["state"] == "complete" and not any(map(math.isnan, self._values(row)))
+
     def _values(self, row: Row) -> list[float]:
         objectives = dict(row["objectives"])
         return [objectives[each.name] for each in self.sweep.objectives]
@@ -161,7 +174,7 @@ class Queue:
     def _tell(self, asked: optuna.Trial, row: Row | None) -> None:
         if self.study is None:
             return
-        if row is None or row["state"] != "complete":
+        if not self._told_complete(row):
             self.study.tell(asked, state=TrialState.FAIL)
             return
         asked.set_user_attr("trial", row["trial"])
@@ -191,7 +204,7 @@ def _distribution(each: Distribution) -> BaseDistribution:
 
 def _sampler(search: Search, done: int) -> BaseSampler:
     """Return the sampler, with another seed after every restart, so that it does not draw the same points again."""
-    seed = search.seed + 1_000_003 * done
+    seed = (search.seed + 1_000_003 * done) % 2**32
     if search.sampler == "random":
         return RandomSampler(seed=seed)
     if search.sampler == "nsga2":

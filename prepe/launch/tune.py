@@ -3,6 +3,7 @@
 Tune's own state is thrown away: what was done is in the store, and the queue is made from that.
 """
 
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -26,9 +27,10 @@ _RETRIES_OF_LOST_WORKERS = 3
 class _Job(tune.Trainable):
     """Does one proposal a step, in a process that is used again for the next."""
 
-    def setup(self, config: dict[str, Any], sweep: Sweep, results: str, device: str) -> None:
-        self.sweep, self.results, self.device = sweep, Path(results), device
-        torch.set_num_threads(sweep.resources.cpus)
+    def setup(self, config: dict[str, Any], **given: Any) -> None:
+        self.sweep: Sweep = given["sweep"]
+        self.results, self.device = Path(given["results"]), str(given["device"])
+        torch.set_num_threads(self.sweep.resources.cpus)
 
     def step(self) -> dict[str, Any]:
         row = work(self.sweep, Proposal(**self.config["proposal"]), self.results, self.device)
@@ -57,7 +59,7 @@ class _QueueSearcher(Searcher):
         """Give Tune nothing to write down: it could only go stale."""
         return {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> Any:
         proposal = self.queue.next()
         if proposal is None:
             return None if self.running else Searcher.FINISHED
@@ -142,7 +144,7 @@ def _start_ray(address: str | None) -> None:
             num_cpus=None if address else len(os.sched_getaffinity(0)),
             include_dashboard=None if address else False,
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise PrepeError(f"--address {address}: no Ray cluster can be joined there: {error}") from None

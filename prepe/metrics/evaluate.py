@@ -1,7 +1,7 @@
 """A trial's trained members in; a row a member, a row a member and intervention, and the items behind them out.
 
-Everything is computed in float64, whatever the weights' type, on clamped outputs: a deletion brings a small residual back
-to unit length, which would also bring back the rounding of float32.
+Everything is computed in float64, whatever the weights' type, on clamped outputs: a deletion brings a small residual
+back to unit length, which would also bring back the rounding of float32.
 """
 
 import json
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from prepe import data, interventions, models, regularizers, train
-from prepe.catalog import EFFECT_METRICS, Intervention, Term
+from prepe.catalog import EFFECT_METRICS, DataPart, Intervention, ModelPart, Term
 from prepe.data.task import Items, Task
 from prepe.interventions import Edited
 from prepe.metrics import geometry, selectivity
@@ -81,10 +81,10 @@ def evaluate(
     return Evaluation(members, effects, pa.concat_tables(items) if items else pa.table({}))
 
 
-def reconstruction(trial_data: object, trial_model: object, params: Tensor, device: str = "cpu") -> np.ndarray:
+def reconstruction(part: DataPart, model_part: ModelPart, params: Tensor, device: str = "cpu") -> np.ndarray:
     """Return the error on the validation items, `(members,)`, from parameters `(members, parameters)`."""
-    task = data.task(trial_data)  # type: ignore[arg-type]
-    model = models.build(trial_model, task)  # type: ignore[arg-type]
+    task = data.task(part)
+    model = models.build(model_part, task)
     place = train.choose_device(device)
     with torch.no_grad(), np.errstate(invalid="ignore", over="ignore"):
         edited = Edited(model, model.unpack(params.to(place, torch.float64)))
@@ -163,13 +163,14 @@ def _member_rows(
     }
     cosines, purities = [], []
     for concept in trial.concepts.values():
-        direction = concept.direction.unit(trial.training.model.sites()[concept.site])  # type: ignore[attr-defined]
+        direction = concept.direction.unit(trial.training.model.sites()[concept.site])
         cosines.append(_concept_cos(task, concept, concept.site, direction, response))
         if concept.isolated:
             purities.append(_purity(task, concept, concept.site, direction, response))
     if cosines:
-        columns["anchor_cos"] = np.where(broken, np.nan, np.min(cosines, axis=0))
-        columns["anchor_fail"] = (~(1 - columns["anchor_cos"] <= geometry.ANCHOR_LIMIT)).astype(float)
+        least = np.where(broken, np.nan, np.min(cosines, axis=0))
+        columns["anchor_cos"] = least
+        columns["anchor_fail"] = (~(1 - least <= geometry.ANCHOR_LIMIT)).astype(float)
     if purities:
         worst = np.where(broken, np.nan, np.max(purities, axis=0))
         columns["isolation_fail"] = (~(np.sqrt(worst) <= geometry.ISOLATION_LIMIT)).astype(float)
@@ -187,8 +188,8 @@ def _member_rows(
 def _validation_terms(trial: Trial, task: Task, plain: Edited) -> dict[str, np.ndarray]:
     """Return every term on the validation items, `(members,)`.
 
-    As the reference does: in batches of 64 in a fixed order, averaged by size. A labelled term is a mean over the labelled
-    items of a batch, 0 where there are none; so it is diluted by the batches without labels.
+    As the reference does: in batches of 64 in a fixed order, averaged by size. A labelled term is a mean over the
+    labelled items of a batch, 0 where there are none; so it is diluted by the batches without labels.
     """
     example = next(iter(plain.params.values()))
     inputs, targets = (
@@ -211,6 +212,7 @@ def _validation_terms(trial: Trial, task: Task, plain: Edited) -> dict[str, np.n
             forward.sites,
             {name: values[batch] for name, values in labels.items()},
             lambda z: plain.model.decode(plain.params, z),
+            plain.model.unit_sites,
         )
         for name, term in trial.training.terms.items():
             totals[name] += _term_mean(term, context).cpu().numpy() * x.shape[-2] / len(inputs)
@@ -247,7 +249,7 @@ def _effects(
         "intervention": part.label,
         "concept": part.concept,
         "direction": str(direction),
-        "operator": part.operator,  # type: ignore[attr-defined]
+        "operator": part.operator,
         "parameters": json.dumps(own, sort_keys=True),
         "site": part.site,
         "power": part.power,

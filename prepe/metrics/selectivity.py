@@ -44,7 +44,9 @@ def concordance(actual: np.ndarray, ideal: np.ndarray) -> np.ndarray:
     return 2 * covariance / (actual.var(-1) + ideal.var() + (mean - ideal.mean()) ** 2)
 
 
-def effects(before: np.ndarray, after: np.ndarray, similarity: np.ndarray, power: float, d_star: float) -> dict:
+def effects(
+    before: np.ndarray, after: np.ndarray, similarity: np.ndarray, power: float, d_star: float
+) -> dict[str, np.ndarray]:
     """Measure one intervention on the selectivity grid.
 
     Targets are items with s^3 > 0.5, bystanders those with s^3 < 0.01, whatever the power.

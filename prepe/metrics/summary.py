@@ -1,10 +1,20 @@
 """Numbers over members: one value a member in, one statistic out, with broken members counted as the worst."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from prepe.catalog import Metric
+
+_REDUCTIONS: dict[str, Callable[[np.ndarray], Any]] = {
+    "median": np.median,
+    "mean": np.mean,
+    "rate": np.mean,
+    "min": np.min,
+    "max": np.max,
+}
 
 
 def with_worst(values: np.ndarray, metric: Metric) -> np.ndarray:
@@ -27,7 +37,6 @@ def statistic(name: str, values: np.ndarray, metric: Metric) -> float:
         return float((values[-tail:] if metric.goal == "min" else values[:tail]).mean())
     if name == "sd":
         return float(values.std(ddof=1)) if len(values) > 1 else math.nan
-    reduce = {"median": np.median, "mean": np.mean, "rate": np.mean, "min": np.min, "max": np.max}
-    if name in reduce:
-        return float(reduce[name](values))
+    if name in _REDUCTIONS:
+        return float(_REDUCTIONS[name](values))
     return float(np.quantile(values, {"q25": 0.25, "q75": 0.75}[name]))

@@ -7,6 +7,8 @@ layers, so what is handed out are transposed views.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,14 +34,14 @@ class _Normalize(torch.autograd.Function):
     """x / max(|x|, 1e-12) along the channels of `(members, channels, batch)`."""
 
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         scale = (x * x).sum(-2, keepdim=True).sqrt_().clamp_min_(1e-12).reciprocal_()
         unit = x * scale
         ctx.save_for_backward(unit, scale)
         return unit
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         unit, scale = ctx.saved_tensors
         along = (grad * unit).sum(-2, keepdim=True)
         return torch.addcmul(grad, unit, along, value=-1).mul_(scale)
@@ -47,6 +49,8 @@ class _Normalize(torch.autograd.Function):
 
 class Autoencoder:
     """Linear and exact-GELU layers down to `latent_dim`, L2 normalisation, and the mirror image back up."""
+
+    unit_sites = frozenset({"bottleneck"})
 
     def __init__(self, part: catalog.Autoencoder, inputs: int, outputs: int) -> None:
         hidden = [part.hidden_dim] * part.depth
@@ -120,7 +124,7 @@ class Autoencoder:
 
 
 def _layers(half: str, widths: list[int]) -> list[tuple[str, int, int]]:
-    return [(f"{half}.{i}", a, b) for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))]
+    return [(f"{half}.{i}", a, b) for i, (a, b) in enumerate(pairwise(widths))]
 
 
 def _linear(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:

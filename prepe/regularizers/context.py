@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -15,6 +17,7 @@ class Context:
         sites: site -> activations, `(*members, batch, width)`.
         labels: label -> which samples carry it, `(*members, batch)`.
         decode: the model's second half, latents -> outputs.
+        unit_sites: sites where the model itself gives unit length, which need no second division.
     """
 
     inputs: Tensor
@@ -23,11 +26,38 @@ class Context:
     sites: dict[str, Tensor]
     labels: dict[str, Tensor] = field(default_factory=dict)
     decode: Callable[[Tensor], Tensor] | None = None
+    unit_sites: frozenset[str] = frozenset()
     _units: dict[str, Tensor] = field(default_factory=dict)
+    _coordinates: dict[tuple[str, int], Tensor] = field(default_factory=dict)
 
     def unit(self, site: str) -> Tensor:
         """Return a site's activations divided by (norm + 1e-8), computed once a batch however many terms ask."""
         if site not in self._units:
             x = self.sites[site]
-            self._units[site] = x / ((x * x).sum(-1, keepdim=True).sqrt() + 1e-8)
+            self._units[site] = x if site in self.unit_sites else _Unit.apply(x)
         return self._units[site]
+
+    def coordinate(self, site: str, axis: int) -> Tensor:
+        """Return one coordinate of `unit`, `(*members, batch)`, computed once a batch too."""
+        if (site, axis) not in self._coordinates:
+            self._coordinates[site, axis] = self.unit(site)[..., axis]
+        return self._coordinates[site, axis]
+
+
+class _Unit(torch.autograd.Function):
+    """x / (|x| + 1e-8) along the last dimension, with a gradient of five small operations instead of a dozen."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        norm = (x * x).sum(-1, keepdim=True).sqrt_()
+        scale = (norm + 1e-8).reciprocal_()
+        unit = x * scale
+        ctx.save_for_backward(unit, norm, scale)
+        return unit
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        unit, norm, scale = ctx.saved_tensors
+        # d unit = scale dx - unit (unit . dx) / norm, and unit . dx is 0 wherever the norm is
+        along = (grad * unit).sum(-1, keepdim=True).div_(norm.clamp_min(1e-30) * scale)
+        return torch.addcmul(grad, unit, along, value=-1).mul_(scale)

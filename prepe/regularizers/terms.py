@@ -20,7 +20,8 @@ def _cosine(part: catalog.Directed, context: Context) -> Tensor:
     """cos(z, v), `(*members, batch)`; a zero activation has cosine 0."""
     unit = context.unit(part.site)
     if isinstance(part.direction, catalog.Axis):
-        return unit[..., part.direction.axis] * part.direction.sign
+        along = context.coordinate(part.site, part.direction.axis)
+        return along if part.direction.sign > 0 else -along
     vector = torch.as_tensor(part.direction.unit(unit.shape[-1]), dtype=unit.dtype, device=unit.device)
     return (unit * vector).sum(-1)
 
@@ -64,42 +65,60 @@ def separate(part: catalog.SeparateTerm) -> Penalty:
 class _Separate(torch.autograd.Function):
     """sum over j of s_ij ** power, where s = (cos + 1) / 2 if shifted, else cos.
 
-    Pairs with |cos - 1| <= 1e-5 (a sample with itself, or with the same item drawn again) count as orthogonal and give
-    no gradient. With P = s ** (power - 1), the value is sum(P s) and the gradient is made of products with P, so the
-    power is computed once, by squaring, in place.
+    Pairs with |cos - 1| <= 1e-5 (a sample with itself, or with the same item drawn again) add nothing and give no
+    gradient. With P = s ** (power - 1) and unit rows U, value and gradient both come from the product of P with U; so
+    the pairs are passed over once and are not kept.
     """
 
     @staticmethod
-    def forward(ctx, unit: Tensor, power: int, shift: bool) -> Tensor:  # type: ignore[override]
-        # The sign is turned so that one pass of `threshold` zeroes the near-identical pairs: y = y if y > -limit else 0.
-        scale, limit = (0.5, 1 - 0.5e-5) if shift else (1.0, 1 - 1e-5)
-        flat = unit.reshape(-1, *unit.shape[-2:])
-        offset = flat.new_full((1, 1, 1), scale - 1)
-        negated = torch.baddbmm(offset, flat, flat.mT, alpha=-scale)
-        threshold(negated, -limit, 0.0, inplace=True)
-        powered = _integer_power(negated, power - 1)
-        ctx.save_for_backward(flat, powered)
-        ctx.factor = power * scale * (-1) ** (power - 1)
-        value = (powered * negated).sum(-1).mul_((-1) ** power)
+    def forward(ctx: Any, unit: Tensor, power: int, shift: bool) -> Tensor:
+        rows = unit.reshape(-1, *unit.shape[-2:]).mT  # channels first: a product with a narrow last dimension is slow
+        scale = 0.5 if shift else 1.0
+        pulls = _pulls(rows, rows, power, scale)
+        value = (pulls[:, :-1] * rows).sum(1).mul_(scale).add_(pulls[:, -1], alpha=1 - scale)
+        ctx.save_for_backward(rows, pulls)
+        ctx.power, ctx.scale = power, scale
         return value.view(unit.shape[:-1])
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        flat, powered = ctx.saved_tensors
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        rows, pulls = ctx.saved_tensors
         weight = grad.reshape(-1, 1, grad.shape[-1])
-        rows = flat.mT  # channels before batch: a product whose last dimension is narrow is slow
-        direct = torch.bmm(rows, powered) * weight
-        mirrored = torch.bmm(rows * weight, powered)
-        return (direct + mirrored).mul_(ctx.factor).mT.view(*grad.shape, -1), None, None
+        direct = pulls[:, :-1] * weight
+        if grad.stride(-1) == 0:  # of a plain sum: one number a member, as a view, so both parts are the same
+            both = direct.mul_(2 * ctx.power * ctx.scale)
+        else:
+            mirrored = _pulls(rows, rows * weight, ctx.power, ctx.scale)[:, :-1]
+            both = (direct + mirrored).mul_(ctx.power * ctx.scale)
+        return both.mT.view(*grad.shape, -1), None, None
+
+
+def _pulls(rows: Tensor, onto: Tensor, power: int, scale: float) -> Tensor:
+    """Return the product of [onto; 1] with P = s ** (power - 1), `(members, latent + 1, batch)`.
+
+    Args:
+        rows: unit rows, `(members, latent, batch)`, which give s = scale cos + 1 - scale.
+        onto: `(members, latent, batch)`.
+        power: at least 1.
+        scale: 0.5 if shifted, else 1.
+    """
+    ones = torch.ones_like(rows[:, :1])
+    right = torch.cat([rows, ones], dim=1)
+    left = torch.cat([rows * -scale, ones * (scale - 1)], dim=1)
+    target = right if onto is rows else torch.cat([onto, ones], dim=1)
+    # With its sign turned, one pass of `threshold` zeroes the near-identical pairs: y = y if y > -limit else 0.
+    negated = threshold(torch.bmm(left.mT, right), -(1 - scale * 1e-5), 0.0, inplace=True)
+    return torch.bmm(target, _integer_power(negated, power - 1)).mul_((-1) ** (power - 1))
 
 
 def _integer_power(base: Tensor, exponent: int) -> Tensor:
     """base ** exponent by squaring, in one new buffer."""
-    if exponent == 0:
-        return torch.ones_like(base)
-    result = base.clone()
-    for bit in bin(exponent)[3:]:
-        result.mul_(result)
+    if exponent < 2:
+        return base.clone() if exponent else torch.ones_like(base)
+    result = base * base
+    for position, bit in enumerate(bin(exponent)[3:]):
+        if position:
+            result.mul_(result)
         if bit == "1":
             result.mul_(base)
     return result

@@ -27,7 +27,7 @@ def trial_named(root: Root, prefix: str) -> dict[str, Any]:
     Returns:
         The columns of its first row in `trials` (all None if it has none, as a trial that failed), but for: `trial`;
         `seeds`, all that are stored, in order; `blocks`, the names of their blocks; `proposals`, its rows there, with
-        `params`, `objectives` and `constraints` as dictionaries.
+        `params` and every map as dictionaries.
 
     Raises:
         PrepeError: if no trial begins so, or several do.
@@ -83,5 +83,6 @@ def _chosen(root: Root, prefix: str, known: list[str]) -> str:
 
 
 def _opened(proposal: dict[str, Any]) -> dict[str, Any]:
-    maps = {name: dict(proposal[name] or ()) for name in ("objectives", "constraints")}
-    return {**proposal, **maps, "params": json.loads(proposal["params"] or "{}")}
+    maps = [field.name for field in SCHEMAS["proposals"] if pa.types.is_map(field.type)]
+    opened = {name: dict(proposal[name] or ()) for name in maps}
+    return {**proposal, **opened, "params": json.loads(proposal["params"] or "{}")}

@@ -1,7 +1,7 @@
 """The tables of a store: one declared, typed, versioned schema for each.
 
-A model's rows are keyed by (model, seed), a trial's by (trial, seed); `block` names the run of seeds that was written at
-once, in one file, and never again. A member is named by its seed.
+A model's rows are keyed by (model, seed), a trial's by (trial, seed); `block` names the run of seeds that was written
+at once, in one file, and never again. A member is named by its seed.
 """
 
 import pyarrow as pa

@@ -30,6 +30,8 @@ NEEDS: dict[str, tuple[str, ...]] = {
 }
 """Every view, after those that it is made of, with the stored tables that it reads."""
 
+_FIRST = ("sweep", "trial", "number", "state", "feasible", "members")
+_LAST = ("first_seed", "generation", "goals", "constraints", "created", "error")
 _NARROW = ("proposals", "trials", "members", "effects")  # read whole; of the others, a query scans what it needs
 
 
@@ -61,9 +63,8 @@ def _proposed(proposals: pa.Table) -> pa.Table:
     objectives = {name: pa.array([row.get(name) for row in rows], pa.float64()) for name in _keys(rows)}
     points = [json.loads(each or "{}") for each in proposals["params"].to_pylist()]
     params = pa.array(points) if _keys(points) else proposals["params"]  # a struct needs a field
-    columns = {name: proposals[name] for name in ("sweep", "trial", "number", "state", "feasible", "members")}
-    last = {name: proposals[name] for name in ("first_seed", "generation", "constraints", "created", "error")}
-    return pa.table({**columns, "params": params, **objectives, **last})
+    first, last = ({name: proposals[name] for name in names} for names in (_FIRST, _LAST))
+    return pa.table({**first, "params": params, **objectives, **last})
 
 
 def _keys(rows: Iterable[dict[str, Any]]) -> list[str]:
@@ -95,9 +96,8 @@ def _of_members(table: str) -> str:
     """
 
 
-_TRIALS = """
-    SELECT p.* EXCLUDE (first_seed, generation, constraints, created, error), cost.* EXCLUDE (trial),
-           p.first_seed, p.generation, p.constraints, p.created, p.error
+_TRIALS = f"""
+    SELECT p.* EXCLUDE ({", ".join(_LAST)}), cost.* EXCLUDE (trial), {", ".join(f"p.{name}" for name in _LAST)}
     FROM _proposed p
     LEFT JOIN (
         SELECT trial, any_value(model) AS model, any_value(twin) AS twin,
@@ -110,20 +110,16 @@ _TRIALS = """
     ) cost ON cost.trial = p.trial
 """
 
-# A broken member may have no rows among the effects: it still counts, under every intervention of its trial.
+# NaN is a broken member, which counts as the worst; null was not measured at all, and is in no summary.
 _SUMMARIES = f"""
     WITH long AS (
         SELECT * FROM (
-            SELECT sweep, trial, seed, intervention, {", ".join(EFFECT_METRICS)}
-            FROM (SELECT sweep, trial, seed FROM members)
-            JOIN (SELECT DISTINCT sweep, trial, intervention FROM effects) USING (sweep, trial)
-            LEFT JOIN (SELECT sweep, trial, seed, intervention, {", ".join(EFFECT_METRICS)} FROM effects)
-                USING (sweep, trial, seed, intervention)
-        ) UNPIVOT INCLUDE NULLS (stored FOR metric IN ({", ".join(EFFECT_METRICS)}))
+            SELECT sweep, trial, intervention, {", ".join(EFFECT_METRICS)} FROM effects
+        ) UNPIVOT (stored FOR metric IN ({", ".join(EFFECT_METRICS)}))
         UNION ALL BY NAME
         SELECT * FROM (
-            SELECT sweep, trial, seed, NULL::VARCHAR AS intervention, {", ".join(MEMBER_METRICS)} FROM members
-        ) UNPIVOT INCLUDE NULLS (stored FOR metric IN ({", ".join(MEMBER_METRICS)}))
+            SELECT sweep, trial, NULL::VARCHAR AS intervention, {", ".join(MEMBER_METRICS)} FROM members
+        ) UNPIVOT (stored FOR metric IN ({", ".join(MEMBER_METRICS)}))
     ), counted AS (
         SELECT sweep, trial, intervention, long.metric, sign,
                CASE WHEN isnan(stored) THEN worst ELSE stored END AS value

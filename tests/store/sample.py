@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from prepe import store
-from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS
+from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, Metric
 
 SHARED, OWN, FAILED = "aaaa111122223333", "aaaa444455556666", "cccc000000000000"
 INTERVENTIONS = ("suppress", "ablate")
-BROKEN = 4  # a seed whose training stopped: null metrics, and no effects
+BROKEN = 4  # a seed whose training stopped: every metric is NaN
 UNSCORED = 6  # a seed with NaN for one metric
+UNMEASURED = "isolation_fail"  # a metric that is null for every member
 SEEDS = range(12)
 ABLATE_CCC = "ablate.score_ccc.median"
 TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -26,16 +27,13 @@ class Sample:
         self.root = root
         rng = np.random.default_rng(0)
         self.effects = {
-            (trial, seed, label): dict(zip(EFFECT_METRICS, rng.normal(size=len(EFFECT_METRICS)), strict=True))
+            (trial, seed, label): drawn(rng, seed, EFFECT_METRICS)
             for trial in (SHARED, OWN)
             for seed in SEEDS
             for label in INTERVENTIONS
-            if seed != BROKEN
         }
         self.members = {
-            (trial, seed): dict.fromkeys(MEMBER_METRICS)
-            if seed == BROKEN
-            else dict(zip(MEMBER_METRICS, rng.normal(size=len(MEMBER_METRICS)), strict=True))
+            (trial, seed): {**drawn(rng, seed, MEMBER_METRICS), UNMEASURED: None}
             for trial in (SHARED, OWN)
             for seed in SEEDS
         }
@@ -72,12 +70,17 @@ class Sample:
         store.write(self.root, "trials", name, [{**key, **cost, "spec": "{}", "seeds": list(seeds), "created": TIME}])
 
     def effect(self, trial: str, label: str, metric: str, seeds: range) -> np.ndarray:
-        """Return a metric of an effect over members, as it was stored: NaN where there is none."""
-        return np.array([self.effects.get((trial, seed, label), {}).get(metric, np.nan) for seed in seeds])
+        """Return a metric of an effect over members."""
+        return np.array([self.effects[trial, seed, label][metric] for seed in seeds])
 
     def member(self, trial: str, metric: str, seeds: range) -> np.ndarray:
-        """Return a metric of members, as it was stored: NaN where there is none."""
+        """Return a metric of members."""
         return np.array([self.members[trial, seed][metric] for seed in seeds], dtype=float)
+
+
+def drawn(rng: np.random.Generator, seed: int, metrics: dict[str, Metric]) -> dict[str, Any]:
+    """Return a value for each metric of one member."""
+    return {name: np.nan if seed == BROKEN else rng.normal() for name in metrics}
 
 
 def proposal(

@@ -7,8 +7,21 @@ import pytest
 
 from prepe import store
 from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, Metric
+from prepe.store.schema import SCHEMAS
 
-from .sample import ABLATE_CCC, BROKEN, FAILED, INTERVENTIONS, OWN, SEEDS, SHARED, UNSCORED, Sample, proposal
+from .sample import (
+    ABLATE_CCC,
+    BROKEN,
+    FAILED,
+    INTERVENTIONS,
+    OWN,
+    SEEDS,
+    SHARED,
+    UNMEASURED,
+    UNSCORED,
+    Sample,
+    proposal,
+)
 
 SHARES = {("wide", SHARED): SEEDS, ("narrow", SHARED): range(3, 8), ("narrow", OWN): range(3, 8)}
 BEYOND = 1e12
@@ -41,7 +54,7 @@ def beyond(value: float) -> float:
 def test_summaries_are_what_numpy_computes_with_a_broken_member_as_the_worst(sample: Sample) -> None:
     rows = store.query(sample.root, "FROM summaries").to_pylist()
     seen = {(row["sweep"], row["trial"], row["intervention"], row["metric"]): row for row in rows}
-    assert len(seen) == len(rows) == len(SHARES) * (2 * len(EFFECT_METRICS) + len(MEMBER_METRICS))
+    assert len(seen) == len(rows) == len(SHARES) * (2 * len(EFFECT_METRICS) + len(MEMBER_METRICS) - 1)
     for (sweep, trial), seeds in SHARES.items():
         for label in INTERVENTIONS:
             for name, metric in EFFECT_METRICS.items():
@@ -50,6 +63,8 @@ def test_summaries_are_what_numpy_computes_with_a_broken_member_as_the_worst(sam
                 got = {key: np.nan if row[key] is None else row[key] for key in want}
                 assert got == pytest.approx(want, rel=1e-12, nan_ok=True), (sweep, trial, label, name)
         for name, metric in MEMBER_METRICS.items():
+            if name == UNMEASURED:
+                continue
             want = expected(sample.member(trial, name, seeds), metric)
             row = seen[sweep, trial, None, name]
             got = {key: np.nan if row[key] is None else row[key] for key in want}
@@ -89,14 +104,18 @@ def test_a_sweep_has_just_its_own_members_of_a_trial_that_it_shares(sample: Samp
         assert {(row["sweep"], row["trial"], row["seed"]) for row in table.to_pylist()} == {
             (sweep, trial, seed) for (sweep, trial), seeds in SHARES.items() for seed in seeds
         }
-    table = store.query(sample.root, "SELECT sweep, trial, seed, intervention, damage FROM effects")
-    assert {tuple(row.values()) for row in table.to_pylist()} == {
-        (sweep, trial, seed, label, sample.effects[trial, seed, label]["damage"])
-        for (sweep, trial), seeds in SHARES.items()
-        for seed in seeds
-        if seed != BROKEN
-        for label in INTERVENTIONS
-    }
+    rows = store.query(sample.root, "SELECT sweep, trial, seed, intervention, damage FROM effects").to_pylist()
+    damages = {(row["sweep"], row["trial"], row["seed"], row["intervention"]): row["damage"] for row in rows}
+    assert len(damages) == len(rows)
+    assert damages == pytest.approx(
+        {
+            (sweep, trial, seed, label): sample.effects[trial, seed, label]["damage"]
+            for (sweep, trial), seeds in SHARES.items()
+            for seed in seeds
+            for label in INTERVENTIONS
+        },
+        nan_ok=True,
+    )
 
 
 @pytest.mark.parametrize("view", ["members", "effects", "items", "colors"])
@@ -142,6 +161,12 @@ def test_trials_have_parameters_objectives_and_costs(sample: Sample) -> None:
     assert [row["error"] for row in rows] == [None, None, "out of memory", None]
 
 
+def test_no_column_of_a_proposal_is_lost_among_the_trials(sample: Sample) -> None:
+    names = store.query(sample.root, "FROM trials").column_names
+    assert set(SCHEMAS["proposals"].names) - {"objectives"} < set(names)
+    assert len(set(names)) == len(names)
+
+
 def test_parameters_are_fields_that_sql_can_name(sample: Sample) -> None:
     table = store.query(sample.root, "SELECT params.lr AS lr, params.wd AS wd FROM trials ORDER BY sweep, number")
     assert table.to_pydict() == {"lr": [1.0, 0.25, None, None], "wd": [0.5, None, None, None]}
@@ -176,10 +201,20 @@ def test_a_trial_that_a_sweep_asked_for_twice_has_each_member_once(root: Path) -
     assert store.query(root, "FROM members").num_rows == 2
 
 
+def test_a_metric_that_was_not_measured_counts_neither_as_broken_nor_as_a_member(root: Path) -> None:
+    rows = [{"trial": SHARED, "block": "b", "seed": i, "task_cost": v} for i, v in enumerate((0.5, None, np.nan))]
+    store.write(root, "members", "a", rows)
+    store.write(root, "proposals", "a", [proposal("s", 0, SHARED, 3, 0)])
+    (row,) = store.query(root, "FROM summaries").to_pylist()
+    assert (row["metric"], row["members"]) == ("task_cost", 2)
+    assert row["mean"] == (0.5 + MEMBER_METRICS["task_cost"].worst) / 2
+
+
 def test_every_member_broken_is_every_metric_at_its_worst(root: Path) -> None:
     key = {"trial": SHARED, "block": "b"}
-    store.write(root, "members", "a", [{**key, "seed": seed, "broken": 1.0} for seed in range(3)])
-    store.write(root, "effects", "a", [{**key, "seed": seed, "intervention": "ablate"} for seed in range(3)])
+    effects = [{"intervention": "ablate", **dict.fromkeys(EFFECT_METRICS, np.nan)} for _ in range(3)]
+    for table, rows in (("members", [dict.fromkeys(MEMBER_METRICS, np.nan)] * 3), ("effects", effects)):
+        store.write(root, table, "a", [{**key, "seed": seed, **row} for seed, row in enumerate(rows)])
     store.write(root, "proposals", "a", [proposal("s", 0, SHARED, 3, 0)])
     rows = store.query(root, "FROM summaries").to_pylist()
     assert len(rows) == len(EFFECT_METRICS) + len(MEMBER_METRICS)
