@@ -4,7 +4,6 @@
 """
 
 import json
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -127,7 +126,7 @@ def run(
             "evaluate_s": time.perf_counter() - evaluate_began,
             "wall_s": time.perf_counter() - began,
             "cpu_s": time.process_time() - cpu_began,
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "peak_mb": store.peak_mb(),
             **_provenance(str(train.choose_device(device))),
         }
     ]

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command import Said
 
 import prepe
 from prepe import cli
-
-from command import Said  # isort: skip
 
 TINY = Path(__file__).with_name("tiny.toml")
 """Three trials of three members, of twenty updates each."""
@@ -70,6 +69,7 @@ def prepe_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     def run(*arguments: object) -> Said:
         monkeypatch.setattr(sys, "argv", ["prepe", *map(str, arguments)])
         capsys.readouterr()
+        code: str | int | None = 0
         try:
             cli.main()
         except SystemExit as leaving:

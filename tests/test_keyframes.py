@@ -102,9 +102,7 @@ def test_part_of_a_schedule_keeps_its_length_and_the_values_of_what_is_kept() ->
     assert [frame.step for frame in part.keyframes] == [0, 750, 1425]
     np.testing.assert_array_equal(update_steps(part), update_steps(PUBLISHED))
     steps = update_steps(part)
-    np.testing.assert_array_equal(
-        values_at(part, "anti_subspace", steps), values_at(PUBLISHED, "anti_subspace", steps)
-    )
+    np.testing.assert_array_equal(values_at(part, "anti_subspace", steps), values_at(PUBLISHED, "anti_subspace", steps))
     assert PUBLISHED.only(PUBLISHED.names()) == PUBLISHED
 
 

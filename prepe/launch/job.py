@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,6 +43,7 @@ def work(
 
     An exception in the trial makes a row whose state is `failed`, with the error in it; it is not raised.
     """
+    began = time.perf_counter()
     named = sweep.trial(proposal.params)
     row: Row = {
         "sweep": sweep.name,
@@ -58,7 +60,7 @@ def work(
     except Exception as error:
         last = "".join(traceback.format_exception(error))
         row |= {"state": "failed", "feasible": False, "error": last, "objectives": {}, "constraints": {}}
-    row["created"] = datetime.now(UTC)
+    row |= {"busy_s": time.perf_counter() - began, "created": datetime.now(UTC)}
     store.write(results, "proposals", f"{sweep.name}-{row['trial']}", [row])
     return row
 

@@ -22,6 +22,8 @@ from prepe.spec import Concept, Trial
 
 _CHUNK = 256
 """Items run at once: a piece of this size stays in the processor's cache."""
+_LINE = 8
+"""Numbers in a cache line."""
 _VALIDATION_BATCH = 64
 _SETS = ("reference", "grid", "named", "validation")
 Row = dict[str, object]
@@ -102,12 +104,15 @@ def _run(
     edited: Edited, inputs: np.ndarray, output_range: tuple[float, float]
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     example = next(iter(edited.params.values()))
-    members = example.shape[0]
-    x = torch.as_tensor(inputs, dtype=example.dtype, device=example.device)
+    members, n = example.shape[0], len(inputs)
+    # Filled up to whole cache lines: the products of matrices that begin elsewhere may be rounded otherwise, and then a
+    # member would not be measured the same alone and among others.
+    filled = np.concatenate([inputs, np.repeat(inputs[-1:], -n % _LINE, axis=0)])
+    x = torch.as_tensor(filled, dtype=example.dtype, device=example.device)
     passes = [edited(part.expand(members, *part.shape)) for part in x.split(_CHUNK)]
-    outputs = torch.cat([each.outputs for each in passes], dim=-2).clamp(*output_range)
-    sites = {site: torch.cat([each.sites[site] for each in passes], dim=-2).cpu().numpy() for site in passes[0].sites}
-    return outputs.cpu().numpy(), sites
+    outputs = torch.cat([each.outputs for each in passes], dim=-2)[..., :n, :].clamp(*output_range)
+    sites = {site: torch.cat([each.sites[site] for each in passes], dim=-2)[..., :n, :] for site in passes[0].sites}
+    return outputs.cpu().numpy(), {site: values.cpu().numpy() for site, values in sites.items()}
 
 
 def _respond(edited: Edited, task: Task) -> _Response:
@@ -174,7 +179,7 @@ def _member_rows(
     if purities:
         worst = np.where(broken, np.nan, np.max(purities, axis=0))
         columns["isolation_fail"] = (~(np.sqrt(worst) <= geometry.ISOLATION_LIMIT)).astype(float)
-    terms = _validation_terms(trial, task, plain)
+    terms = _validation_terms(trial, task, plain, response)
     return [
         {
             "seed": seed,
@@ -185,37 +190,37 @@ def _member_rows(
     ]
 
 
-def _validation_terms(trial: Trial, task: Task, plain: Edited) -> dict[str, np.ndarray]:
+def _validation_terms(trial: Trial, task: Task, plain: Edited, response: _Response) -> dict[str, np.ndarray]:
     """Return every term on the validation items, `(members,)`.
 
     As the reference does: in batches of 64 in a fixed order, averaged by size. A labelled term is a mean over the
     labelled items of a batch, 0 where there are none; so it is diluted by the batches without labels.
     """
     example = next(iter(plain.params.values()))
-    inputs, targets = (
-        torch.as_tensor(each, dtype=example.dtype, device=example.device)
-        for each in (task.validation.inputs, task.validation.targets)
-    )
-    labels = {
-        name: torch.as_tensor(values, dtype=example.dtype, device=example.device)
-        for name, values in task.validation_labels.items()
-    }
-    totals = {name: np.zeros(example.shape[0]) for name in trial.training.terms}
+    members = example.shape[0]
+
+    def tensor(values: np.ndarray) -> Tensor:
+        return torch.as_tensor(values, dtype=example.dtype, device=example.device)
+
+    inputs, targets = tensor(task.validation.inputs), tensor(task.validation.targets)
+    outputs = tensor(response.outputs["validation"])
+    sites = {site: tensor(values["validation"]) for site, values in response.latents.items()}
+    labels = {name: tensor(values) for name, values in task.validation_labels.items()}
+    totals = {name: np.zeros(members) for name in trial.training.terms}
     for start in range(0, len(inputs), _VALIDATION_BATCH):
         batch = slice(start, start + _VALIDATION_BATCH)
-        x = inputs[batch].expand(example.shape[0], *inputs[batch].shape)
-        forward = plain(x)
+        n = len(inputs[batch])
         context = Context(
-            x,
-            targets[batch].expand_as(forward.outputs),
-            forward.outputs.clamp(*task.output_range),
-            forward.sites,
+            inputs[batch].expand(members, n, -1),
+            targets[batch].expand(members, n, -1),
+            outputs[:, batch],
+            {site: values[:, batch] for site, values in sites.items()},
             {name: values[batch] for name, values in labels.items()},
             lambda z: plain.model.decode(plain.params, z),
             plain.model.unit_sites,
         )
         for name, term in trial.training.terms.items():
-            totals[name] += _term_mean(term, context).cpu().numpy() * x.shape[-2] / len(inputs)
+            totals[name] += _term_mean(term, context).cpu().numpy() * n / len(inputs)
     return totals
 
 

@@ -95,7 +95,7 @@ class Autoencoder:
         before = self._run(self.encoder, params, inputs.mT)
         latent = _Normalize.apply(before)
         if edits and "bottleneck" in edits:
-            latent = edits["bottleneck"](latent.mT).mT
+            latent = edits["bottleneck"](latent.mT).mT.contiguous()  # an edit may leave another layout
         outputs = self._run(self.decoder, params, latent)
         return Forward(outputs.mT, {"encoder": before.mT, "bottleneck": latent.mT})
 

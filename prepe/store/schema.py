@@ -144,6 +144,7 @@ _COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "goals": pa.map_(_text, _text),  # objective -> "maximize" | "minimize"; the first is the one to sort by
         "constraints": _reals_by_name,  # by how much each bound is broken; zero or less holds
         "error": _text,
+        "busy_s": _real,  # of the worker, from taking the proposal to writing this row
         "created": pa.timestamp("us", tz="UTC"),
     },
 }

@@ -31,7 +31,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
 """Every view, after those that it is made of, with the stored tables that it reads."""
 
 _FIRST = ("sweep", "trial", "number", "state", "feasible", "members")
-_LAST = ("first_seed", "generation", "goals", "constraints", "created", "error")
+_LAST = ("first_seed", "generation", "goals", "constraints", "busy_s", "created", "error")
 _NARROW = ("proposals", "trials", "members", "effects")  # read whole; of the others, a query scans what it needs
 
 
