@@ -264,6 +264,11 @@ class SubspaceTerm(AxesTerm):
 
     kind: Literal["subspace"]
 
+    def problem(self, dim: int) -> tuple[str, str] | None:
+        if len(set(self.axes)) == dim:
+            return "axes", f"all {dim} axes are kept, so there is nothing to penalise; allowed: fewer"
+        return super().problem(dim)
+
 
 class AntiSubspaceTerm(AxesTerm):
     """Keep samples out of the span of some axes: the sum of squares of those coordinates."""

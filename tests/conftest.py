@@ -1,5 +1,6 @@
 """A tiny sweep file, its store made by really running it, and the command line."""
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from command import Said
 
 import prepe
 from prepe import cli
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for torch, which is not imported yet: small models need no more
 
 TINY = Path(__file__).with_name("tiny.toml")
 """Three trials of three members, of twenty updates each."""

@@ -27,9 +27,7 @@ def drawn(distribution: Distribution, rng: np.random.Generator) -> int | float:
         return distribution.choice[rng.integers(len(distribution.choice))]
     low, high = distribution.range()
     if distribution.int_ is not None:
-        return int(rng.integers(low, high + 1, endpoint=False) - low) // distribution.step * distribution.step + int(
-            low
-        )
+        return int(rng.choice(np.arange(low, high + 1, distribution.step)))
     return float(np.exp(rng.uniform(np.log(low), np.log(high))) if distribution.log else rng.uniform(low, high))
 
 
@@ -182,23 +180,31 @@ FIRST = '[[objectives]]\nintervention = "ablate"\nmetric = "score_ccc"\ngoal = "
 SUPPRESS = 'label = "suppress"\noperator = "suppress"\nconcept = "red"'
 
 BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what the message says after the file's name
-    "a TOML syntax error": ("members = 3", "members 3", "not valid TOML: Expected '=' after a key"),
+    "a TOML syntax error": (
+        "members = 3",
+        "members 3",
+        "not valid TOML: Expected '=' after a key in a key/value pair (at line 2, column 9)",
+    ),
     # unknown keys
-    "an unknown key": ("members = 3", "menbers = 3", "unknown key 'menbers' (did you mean 'members'?); allowed: qu"),
+    "an unknown key": (
+        "members = 3",
+        "menbers = 3",
+        "unknown key 'menbers' (did you mean 'members'?); allowed: question, members, first_seed, record, resources,",
+    ),
     "an unknown key in a table": (
         "size = 3",
         "siez = 3",
-        "data: unknown key 'siez' (did you mean 'size'?); allowed: k",
+        "data: unknown key 'siez' (did you mean 'size'?); allowed: kind, labels, size",
     ),
     "an unknown key in a part": (
         "rate = 0.5",
         "rat = 0.5",
-        "data.labels.red: unknown key 'rat' (did you mean 'rate'?)",
+        "data.labels.red: unknown key 'rat' (did you mean 'rate'?); allowed: concept, rate, power",
     ),
     "an unknown key in a keyframe": (
         "separate = 0.01",
         "seperate = 0.01",
-        "schedule.keyframes[1]: unknown key 'seperate' (did you mean 'separate'?); allowed: step, lr, anchor, separate",
+        "schedule.keyframes[1]: unknown key 'seperate' (did you mean 'separate'?); allowed: step, lr, anchor,",
     ),
     "an unknown key in a distribution": (
         "log = [",
@@ -208,7 +214,7 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "an unknown key in a search": (
         "[search.space]",
         "[search.spaces]",
-        "search: unknown key 'spaces' (did you mean 's",
+        "search: unknown key 'spaces' (did you mean 'space'?); allowed: space, trials, sampler, startup_trials, seed",
     ),
     "an unknown key in a direction": (
         ANCHOR,
@@ -222,24 +228,35 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "no number of trials": ("trials = 3", "", "search.trials: missing, and it has no default"),
     "a keyframe without a step": ("{ step = 10, ", "{ ", "schedule.keyframes[1].step: missing, and it has no default"),
     # wrong types
-    "a text for a whole number": ("size = 3", 'size = "three"', "data.size: 'three' stands here; allowed: a whole num"),
+    "a text for a whole number": (
+        "size = 3",
+        'size = "three"',
+        "data.size: 'three' stands here; allowed: a whole number",
+    ),
     "a fraction for a whole number": ("size = 3", "size = 3.0", "data.size: 3.0 stands here; allowed: a whole number"),
     "true for a number": ("rate = 0.5", "rate = true", "data.labels.red.rate: True stands here; allowed: a number"),
-    "a number for true": ("isolated = true", "isolated = 1", "concepts.red.isolated: 1 stands here; allowed: true or"),
+    "a number for true": (
+        "isolated = true",
+        "isolated = 1",
+        "concepts.red.isolated: 1 stands here; allowed: true or false",
+    ),
     "a number for a text": ('item = "red"', "item = 3", "concepts.red.item: 3 stands here; allowed: a text in quotes"),
     "a list for a table": (RED, 'labels = ["red"]', "data.labels: ['red'] stands here; allowed: a table"),
-    "tables for a table": ("[concepts.red]", "[[concepts]]", "concepts: [{'item': 'red', 'direction': {'axis': 0}, 'i"),
-    "a table for tables": (FIRST, "[objectives]\n[[other]]\n", "unknown key 'other'"),
-    "a table for interventions": (
-        '[[interventions]]\nlabel = "suppress"',
-        '[interventions]\nlabel = "suppress"',
-        "not valid TOML: Cannot mutate",
+    "tables for a table": (
+        "[concepts.red]",
+        "[[concepts]]",
+        "concepts: [{'item': 'red', 'direction': {'axis': 0}, 'isolated': True}] stands where a table is needed",
+    ),
+    "a table for a list of tables": (
+        "[[constraints]]",
+        "[constraints]",
+        "constraints: a list of tables is needed here, each headed [[constraints]]",
     ),
     "a number for a list": ("snapshots = [0, 19]", "snapshots = 3", "record.snapshots: 3 stands here; allowed: a list"),
     "a number for a keyframe": (
         "keyframes = [",
         "keyframes = [3,",
-        "schedule.keyframes[0]: 3 stands here; allowed: a t",
+        "schedule.keyframes[0]: 3 stands here; allowed: a table",
     ),
     "a text for a weight": (
         "separate = 0.01",
@@ -255,24 +272,28 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "a label with the name of all": (
         "labels.red",
         "labels.any",
-        "data.labels: the label 'any' means all labels togeth",
+        "data.labels: the label 'any' means all labels together; allowed: any other name",
     ),
     # distributions
     "low above high": (
         "[0.005, 0.1]",
         "[0.1, 0.005]",
-        "search.space.lr: low 0.1 is not below high 0.005; allowed: low",
+        "search.space.lr: low 0.1 is not below high 0.005; allowed: low < high",
     ),
     "low equal to high": (
         "[0.005, 0.1]",
         "[0.1, 0.1]",
-        "search.space.lr: low 0.1 is not below high 0.1; allowed: low <",
+        "search.space.lr: low 0.1 is not below high 0.1; allowed: low < high",
     ),
-    "a log range from zero": ("[0.005, 0.1]", "[0, 0.1]", "search.space.lr: a log range begins at 0.0; allowed: above"),
+    "a log range from zero": (
+        "[0.005, 0.1]",
+        "[0, 0.1]",
+        "search.space.lr: a log range begins at 0.0; allowed: above 0",
+    ),
     "a start outside": (
         "start = 0.05",
         "start = 0.5",
-        "search.space.lr: start 0.5 is outside the range; allowed: 0.005",
+        "search.space.lr: start 0.5 is outside the range; allowed: 0.005 to 0.1",
     ),
     "a start off the steps": (
         "int = [2, 4]",
@@ -287,12 +308,12 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "a choice twice": (
         "log = [0.005, 0.1]",
         "choice = [0.05, 0.05]",
-        "search.space.lr: a choice stands twice in [0.05,",
+        "search.space.lr: a choice stands twice in [0.05, 0.05]; allowed: each once",
     ),
     "no choice": (
         "log = [0.005, 0.1]",
         "choice = []",
-        "search.space.lr.choice: [] stands here; allowed: at least 1 it",
+        "search.space.lr.choice: [] stands here; allowed: at least 1 item",
     ),
     "a text as a choice": (
         "log = [0.005, 0.1]",
@@ -307,9 +328,13 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "no form": (
         "log = [0.005, 0.1], ",
         "",
-        "search.space.lr: 0 of int, float, log and choice are given; allowed: exac",
+        "search.space.lr: 0 of int, float, log and choice are given; allowed: exactly one",
     ),
-    "a text in a range": ("[0.005, 0.1]", '["low", 0.1]', "search.space.lr.log[0]: 'low' stands here; allowed: a num"),
+    "a text in a range": (
+        "[0.005, 0.1]",
+        '["low", 0.1]',
+        "search.space.lr.log[0]: 'low' stands here; allowed: a number",
+    ),
     "fractions in a range of whole numbers": (
         "int = [2, 4]",
         "int = [2.0, 4.5]",
@@ -318,37 +343,37 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "three ends": (
         "[0.005, 0.1]",
         "[0.005, 0.1, 1]",
-        "search.space.lr.log: [0.005, 0.1, 1] stands here; allowed: at m",
+        "search.space.lr.log: [0.005, 0.1, 1] stands here; allowed: at most 2 items",
     ),
-    "one end": ("[0.005, 0.1]", "[0.005]", "search.space.lr.log[1]: missing"),
+    "one end": ("[0.005, 0.1]", "[0.005]", "search.space.lr.log[1]: missing, and it has no default"),
     "a text as a start": ("start = 0.05", 'start = "x"', "search.space.lr.start: 'x' stands here; allowed: a number"),
     "no start": (", start = 0.05", "", "search.space.lr.start: missing, and it has no default"),
     "a number for a distribution": (LR, "lr = 3", "search.space.lr: 3 stands here; allowed: a table"),
     "a range without end": (
         "float = [0, 1]",
         "float = [0, inf]",
-        "search.space.anchor.float[1]: inf stands here; allow",
+        "search.space.anchor.float[1]: inf stands here; allowed: a finite number",
     ),
     # numbers that are not finite
     "a rate that is not a number": (
         "rate = 0.5",
         "rate = nan",
-        "data.labels.red.rate: nan stands here; allowed: a fini",
+        "data.labels.red.rate: nan stands here; allowed: a finite number",
     ),
     "an infinite weight": (
         "separate = 0.01",
         "separate = inf",
-        "schedule.keyframes[1].separate: inf stands here; allo",
+        "schedule.keyframes[1].separate: inf stands here; allowed: a finite number",
     ),
     "a weight that is not a number": (
         "separate = 0.01",
         "separate = nan",
-        "schedule.keyframes[1].separate: nan stands",
+        "schedule.keyframes[1].separate: nan stands here; allowed: a finite number",
     ),
     "a bound that is not a number": (
         "at_most = 0.5",
         "at_most = nan",
-        "constraints[0].at_most: nan stands here; allowed",
+        "constraints[0].at_most: nan stands here; allowed: a finite number",
     ),
     "a component that is infinite": (
         ANCHOR,
@@ -369,12 +394,12 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "a direction that fits the start alone": (
         ANCHOR,
         ANCHOR.replace("{ axis = 0 }", "[1, 0, 0]"),
-        "terms.anchor.direction: the direction has 3 components and the site has 2; allowed: exactly 2 (with latent_dim",
+        "terms.anchor.direction: the direction has 3 components and the site has 2; allowed: exactly 2 (with",
     ),
     "an axis that is missing at one end": (
         ANCHOR,
         ANCHOR.replace("axis = 0", "axis = 2"),
-        "terms.anchor.direction: axis 2 does not exist in 2 dimensions; allowed: 0 to 1 (with latent_dim = 2, which sear",
+        "terms.anchor.direction: axis 2 does not exist in 2 dimensions; allowed: 0 to 1 (with latent_dim = 2, which",
     ),
     "an axis below zero": (
         ANCHOR,
@@ -404,7 +429,7 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "an unknown item": (
         'item = "red"',
         'item = "reddish"',
-        "concepts.red.item: unknown item 'reddish' (did you mean '",
+        "concepts.red.item: unknown item 'reddish' (did you mean 'red'?); allowed: red, orange, yellow, lime, green,",
     ),
     "a site that the model has not": (
         'kind = "separate"',
@@ -420,7 +445,7 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "a step twice": (
         "step = 10",
         "step = 0",
-        "schedule.keyframes: step 0 comes after step 0; allowed: steps in rising",
+        "schedule.keyframes: step 0 comes after step 0; allowed: steps in rising order, each once",
     ),
     "a weight below zero": (
         "separate = 0.01",
@@ -440,19 +465,23 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "no keyframes": (
         "[schedule]\nbatch_size = 8\nkeyframes",
         "[schedule]\nbatch_size = 8\nframes",
-        "schedule: unknown",
+        "schedule: unknown key 'frames' (did you mean 'keyframes'?); allowed: keyframes, steps, batch_size,",
     ),
     "no updates": (
         "batch_size = 8",
         "batch_size = 8\nsteps = 0",
-        "schedule.steps: 0 stands here; allowed: greater than",
+        "schedule.steps: 0 stands here; allowed: greater than or equal to 1",
     ),
     "fewer than no updates": (
         "batch_size = 8",
         "batch_size = 8\nsteps = -5",
-        "schedule.steps: -5 stands here; allowed:",
+        "schedule.steps: -5 stands here; allowed: greater than or equal to 1",
     ),
-    "an empty batch": ("batch_size = 8", "batch_size = 0", "schedule.batch_size: 0 stands here; allowed: greater than"),
+    "an empty batch": (
+        "batch_size = 8",
+        "batch_size = 0",
+        "schedule.batch_size: 0 stands here; allowed: greater than or equal to 1",
+    ),
     # budget
     "no trials": ("trials = 3", "trials = 0", "search.trials: 0 stands here; allowed: greater than or equal to 1"),
     "no members": ("members = 3", "members = 0", "members: 0 stands here; allowed: greater than or equal to 1"),
@@ -464,7 +493,7 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "a seed below zero": (
         "members = 3",
         "members = 3\nfirst_seed = -1",
-        "first_seed: -1 stands here; allowed: greater",
+        "first_seed: -1 stands here; allowed: greater than or equal to 0",
     ),
     "a seed that no column holds": (
         "members = 3",
@@ -474,7 +503,7 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "an unknown sampler": (
         '"random"',
         '"guess"',
-        "search.sampler: 'guess' stands here; allowed: 'tpe', 'nsga2' or 'ran",
+        "search.sampler: 'guess' stands here; allowed: 'tpe', 'nsga2' or 'random'",
     ),
     # interventions
     "an intervention on an unknown concept": (
@@ -485,7 +514,7 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "an unknown operator": (
         'operator = "suppress"',
         'operator = "supress"',
-        "interventions[0].operator: unknown operator 'supress' (did you mean 'suppress'?); allowed: suppress, repel, abl",
+        "interventions[0].operator: unknown operator 'supress' (did you mean 'suppress'?); allowed: suppress, repel,",
     ),
     "a site that cannot be edited": (
         SUPPRESS,
@@ -500,7 +529,7 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "a label with a space": (
         'label = "suppress"',
         'label = "a b"',
-        "interventions[0].label: 'a b' stands here; allowed",
+        "interventions[0].label: 'a b' stands here; allowed: pattern '^[A-Za-z][A-Za-z0-9_.-]*$'",
     ),
     "a mapper that goes nowhere": (
         'operator = "suppress"\nconcept = "red"',
@@ -511,12 +540,12 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "an unknown metric": (
         '"score_ccc"',
         '"score_cc"',
-        "objectives[0].metric: unknown metric 'score_cc' (did you mean 'score_ccc'?); allowed: score_r2, score_ccc, dam",
+        "objectives[0].metric: unknown metric 'score_cc' (did you mean 'score_ccc'?); allowed: score_r2, score_ccc,",
     ),
     "an effect's metric without an intervention": (
         'metric = "recon_mse"',
         'metric = "damage"',
-        "objectives[1].metric: unknown metric 'damage'; allowed: recon_mse, task_cost,",
+        "objectives[1].metric: unknown metric 'damage'; allowed: recon_mse, task_cost, anchor_cos, anchor_fail,",
     ),
     "an unknown intervention": (
         'intervention = "ablate"',
@@ -526,7 +555,7 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "an unknown statistic": (
         'metric = "score_ccc"',
         'metric = "score_ccc"\nstatistic = "average"',
-        "objectives[0].statistic: 'average' stands here; allowed: 'median', 'q25',",
+        "objectives[0].statistic: 'average' stands here; allowed: 'median', 'q25', 'q75', 'mean', 'sd',",
     ),
     "an unknown goal": (
         '"maximize"',
@@ -541,24 +570,24 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "two bounds": (
         "at_most = 0.5",
         "at_most = 0.5\nat_least = 0",
-        "constraints[0]: at_least and at_most: exactly one of",
+        "constraints[0]: at_least and at_most: exactly one of them is needed",
     ),
     "no bound": ("at_most = 0.5", "", "constraints[0]: at_least and at_most: exactly one of them is needed"),
     "isolation of nothing": (
         "isolated = true",
         "isolated = false",
-        "constraints[0].metric: 'isolation_fail' needs an isolated concept; allowed: with isolated = true in its table",
+        "constraints[0].metric: 'isolation_fail' needs an isolated concept; allowed: with isolated = true in its",
     ),
     # references
     "a reference to no parameter": (
         "hidden_dim = 8",
         'hidden_dim = "$hidden_dim"',
-        "model.hidden_dim: unknown parameter 'hidden_dim' (did you mean 'latent_dim'?); allowed: latent_dim, lr, anchor",
+        "model.hidden_dim: unknown parameter 'hidden_dim' (did you mean 'latent_dim'?); allowed: latent_dim, lr,",
     ),
     "a parameter that is used nowhere": (
         LR,
         f"{LR}\nspare = {{ int = [1, 2], start = 1 }}",
-        "search.space.spare: '$spare' stands nowhere in the file",
+        "search.space.spare: '$spare' stands nowhere in the file; allowed: used parameters",
     ),
     "two factors": (
         '"0.5 * $lr"',
@@ -568,13 +597,17 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "a sum": (
         '"0.5 * $lr"',
         '"$lr + 1"',
-        "schedule.keyframes[2].lr: '$lr + 1' is not understood; allowed: '$name', or",
+        "schedule.keyframes[2].lr: '$lr + 1' is not understood; allowed: '$name', or a factor as in '0.5 * $name'",
     ),
-    "a factor behind": ('"0.5 * $lr"', '"$lr * 0.5"', "schedule.keyframes[2].lr: '$lr * 0.5' is not understood; allow"),
+    "a factor behind": (
+        '"0.5 * $lr"',
+        '"$lr * 0.5"',
+        "schedule.keyframes[2].lr: '$lr * 0.5' is not understood; allowed: '$name', or a factor as in '0.5 * $name'",
+    ),
     "a factor that is no number": (
         '"0.5 * $lr"',
         '"1.2.3 * $lr"',
-        "schedule.keyframes[2].lr: '1.2.3 * $lr' is not und",
+        "schedule.keyframes[2].lr: '1.2.3 * $lr' is not understood; allowed: '$name', or a factor as in '0.5 * $name'",
     ),
     "a factor that makes a fraction": (
         "hidden_dim = 8",

@@ -6,7 +6,12 @@ from prepe.models import Autoencoder, Params
 
 
 def ablate(model: Autoencoder, params: Params, site: str, axes: list[int]) -> dict[str, torch.Tensor]:
-    """Return parameters with the axes' rows, biases and columns zeroed; shapes and everything else stay."""
+    """Return parameters with the axes' rows, biases and columns zeroed; shapes and everything else stay.
+
+    Raises:
+        ValueError: there is no such axis.
+    """
+    _kept(model, params, site, axes)
     edited = dict(params)
     for name in model.writers(site):
         edited[name] = params[name].clone()
@@ -23,10 +28,9 @@ def prune(
     """Return a smaller model and its parameters, without the axes; those that remain keep their order.
 
     Raises:
-        ValueError: no axis would remain.
+        ValueError: there is no such axis, or none would remain.
     """
-    weight = params[model.writers(site)[0]]
-    kept = [axis for axis in range(weight.shape[-2]) if axis not in axes]
+    kept = _kept(model, params, site, axes)
     if not kept:
         raise ValueError("no axis would remain")
     edited = dict(params)
@@ -35,3 +39,12 @@ def prune(
     for name in model.readers(site):
         edited[name] = params[name][..., kept]
     return model.narrowed(len(kept)), edited
+
+
+def _kept(model: Autoencoder, params: Params, site: str, axes: list[int]) -> list[int]:
+    """Return the axes of a site that are not to be deleted, in order."""
+    width = params[model.writers(site)[0]].shape[-2]
+    for axis in axes:
+        if not 0 <= axis < width:
+            raise ValueError(f"axis {axis} does not exist in {width} dimensions; allowed: 0 to {width - 1}")
+    return [axis for axis in range(width) if axis not in axes]

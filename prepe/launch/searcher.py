@@ -4,11 +4,13 @@ The store's rows are the truth. The study, with its journal that optuna-dashboar
 start and follows along.
 """
 
+import itertools
 import json
 import math
+import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import optuna
 import pyarrow.compute as pc
@@ -23,7 +25,9 @@ from prepe.errors import PrepeError
 from prepe.launch.job import Proposal, Row
 from prepe.sweep import Distribution, Params, Search, Sweep
 
-_DUPLICATES_IN_A_ROW = 200
+_DUPLICATES_IN_A_ROW = 20
+_COUNTABLE = 100_000
+_GENERATION = 50
 
 
 class Queue:
@@ -73,11 +77,14 @@ class Queue:
             return self._propose({}, None)
         for _ in range(_DUPLICATES_IN_A_ROW):
             asked = self.study.ask(_distributions(self._search.space))
-            name = self.sweep.trial(asked.params).digest()
-            if name not in self._seen:
-                self._seen[name] = None
+            if self.sweep.trial(asked.params).digest() not in self._seen:
                 return self._propose(asked.params, asked)
-            self._tell(asked, self._seen[name])
+            asked.set_user_attr("duplicate", True)
+            self.study.tell(asked, state=TrialState.FAIL)
+        point = self._unseen()
+        if point is not None:
+            self.study.enqueue_trial(dict(point))
+            return self._propose(point, self.study.ask(_distributions(self._search.space)))
         self.total = len(self.done) + len(self._asked)
         return None
 
@@ -95,13 +102,37 @@ class Queue:
         if asked is not None:
             self._tell(asked, row)
         elif row is not None:
-            self.study.add_trial(self._frozen(row))
+            self.study.add_trial(self._frozen(row, {}))
+
+    def close(self) -> None:
+        """Tell the study that proposals which have not ended never will: their workers are gone."""
+        for asked in self._asked.values():
+            if asked is not None:
+                self._tell(asked, None)
+        self._asked.clear()
 
     def _propose(self, params: Params, asked: optuna.Trial | None) -> Proposal:
         proposal = Proposal(self._numbers, dict(params), len(self.done))
+        name = self.sweep.trial(params).digest()
         self._numbers += 1
+        self._seen[name] = None
         self._asked[proposal.number] = asked
+        if asked is not None:
+            asked.set_user_attr("trial", name)
+            asked.set_user_attr("number", proposal.number)
         return proposal
+
+    def _unseen(self) -> Params | None:
+        """Return a point of a finite space that was not proposed yet; None where there is none or they are countless."""
+        axes = [each.points() for each in self._search.space.values()]
+        if any(axis is None for axis in axes) or math.prod(len(axis or ()) for axis in axes) > _COUNTABLE:
+            return None
+        points = [
+            dict(zip(self._search.space, values, strict=True))
+            for values in itertools.product(*(axis or () for axis in axes))
+        ]
+        random.Random(self._search.seed + len(self._seen)).shuffle(points)
+        return next((point for point in points if self.sweep.trial(point).digest() not in self._seen), None)
 
     @property
     def _search(self) -> Search:
@@ -147,25 +178,36 @@ class Queue:
             sampler=_sampler(self._search, len(self.done)),
             directions=[each.goal for each in self.sweep.objectives],
         )
-        study.add_trials([self._frozen(row) for row in self.done])
+        study.add_trials([self._frozen(row, attributes) for row, attributes in self._with_generations()])
         if self.sweep.trial(self.sweep.start()).digest() not in self._seen:
             study.enqueue_trial(dict(self.sweep.start()))
         return study
 
-    def _frozen(self, row: Row) -> FrozenTrial:
+    def _with_generations(self) -> Iterator[tuple[Row, dict[str, Any]]]:
+        """Give each row with what the sampler itself noted down about it: the generation, where it works in these."""
+        complete = 0
+        for row in self.done:
+            generation = {NSGAIISampler._get_generation_key(): complete // _GENERATION}
+            yield row, generation if self._search.sampler == "nsga2" and self._told_complete(row) else {}
+            complete += self._told_complete(row)
+
+    def _frozen(self, row: Row, attributes: dict[str, Any]) -> FrozenTrial:
         complete = self._told_complete(row)
         return create_trial(
             state=TrialState.COMPLETE if complete else TrialState.FAIL,
             params=json.loads(row["params"]),
             distributions=_distributions(self._search.space),
             values=self._values(row) if complete else None,
-            constraints=dict(row["constraints"]) if complete else None,
+            constraints=dict(row["constraints"] or ()) if complete else None,
             user_attrs={"trial": row["trial"], "number": row["number"]},
+            system_attrs=attributes,
         )
 
     def _told_complete(self, row: Row | None) -> TypeGuard[Row]:
         """Say whether the study can take a row as complete: it knows no value that is not a number."""
-        return row is not None and row["state"] == "complete" and not any(map(math.isnan, self._values(row)))
+        if row is None or row["state"] != "complete":
+            return False
+        return not any(map(math.isnan, [*self._values(row), *dict(row["constraints"] or ()).values()]))
 
     def _values(self, row: Row) -> list[float]:
         objectives = dict(row["objectives"])
@@ -177,8 +219,7 @@ class Queue:
         if not self._told_complete(row):
             self.study.tell(asked, state=TrialState.FAIL)
             return
-        asked.set_user_attr("trial", row["trial"])
-        for name, excess in dict(row["constraints"]).items():
+        for name, excess in dict(row["constraints"] or ()).items():
             asked.set_constraint(name, excess)
         self.study.tell(asked, self._values(row))
 
@@ -208,5 +249,5 @@ def _sampler(search: Search, done: int) -> BaseSampler:
     if search.sampler == "random":
         return RandomSampler(seed=seed)
     if search.sampler == "nsga2":
-        return NSGAIISampler(seed=seed)
+        return NSGAIISampler(seed=seed, population_size=_GENERATION)
     return TPESampler(seed=seed, n_startup_trials=search.startup_trials, multivariate=True)

@@ -28,7 +28,7 @@ class Context:
     decode: Callable[[Tensor], Tensor] | None = None
     unit_sites: frozenset[str] = frozenset()
     _units: dict[str, Tensor] = field(default_factory=dict)
-    _coordinates: dict[tuple[str, int], Tensor] = field(default_factory=dict)
+    _coordinates: dict[tuple[int, int], Tensor] = field(default_factory=dict)
 
     def unit(self, site: str) -> Tensor:
         """Return a site's activations divided by (norm + 1e-8), computed once a batch however many terms ask."""
@@ -37,11 +37,15 @@ class Context:
             self._units[site] = x if site in self.unit_sites else _Unit.apply(x)
         return self._units[site]
 
-    def coordinate(self, site: str, axis: int) -> Tensor:
-        """Return one coordinate of `unit`, `(*members, batch)`, computed once a batch too."""
-        if (site, axis) not in self._coordinates:
-            self._coordinates[site, axis] = self.unit(site)[..., axis]
-        return self._coordinates[site, axis]
+    def coordinate(self, x: Tensor, axis: int) -> Tensor:
+        """Return one coordinate of a site's activations or of its `unit`, `(*members, batch)`, once a batch too.
+
+        It is taken from the transposed view, which lies in memory as it stands; so does its gradient then.
+        """
+        key = id(x), axis
+        if key not in self._coordinates:
+            self._coordinates[key] = x.mT[..., axis, :]
+        return self._coordinates[key]
 
 
 class _Unit(torch.autograd.Function):

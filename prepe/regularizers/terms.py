@@ -20,7 +20,7 @@ def _cosine(part: catalog.Directed, context: Context) -> Tensor:
     """cos(z, v), `(*members, batch)`; a zero activation has cosine 0."""
     unit = context.unit(part.site)
     if isinstance(part.direction, catalog.Axis):
-        along = context.coordinate(part.site, part.direction.axis)
+        along = context.coordinate(unit, part.direction.axis)
         return along if part.direction.sign > 0 else -along
     vector = torch.as_tensor(part.direction.unit(unit.shape[-1]), dtype=unit.dtype, device=unit.device)
     return (unit * vector).sum(-1)
@@ -36,22 +36,22 @@ def anti_anchor(part: catalog.AntiAnchorTerm) -> Penalty:
     return lambda context: relu(_cosine(part, context))
 
 
-def _energy(x: Tensor, axes: list[int]) -> Tensor:
-    if len(axes) == 1:
-        return x[..., axes[0]].square()
-    return x[..., axes].square().sum(-1)
+def _energy(site: str, axes: list[int], context: Context) -> Tensor:
+    """Return the sum of squares of some coordinates, `(*members, batch)`."""
+    squares = [context.coordinate(context.sites[site], axis).square() for axis in axes]
+    return squares[0] if len(squares) == 1 else torch.stack(squares).sum(0)
 
 
 def subspace(part: catalog.SubspaceTerm) -> Penalty:
     def penalty(context: Context) -> Tensor:
-        x = context.sites[part.site]
-        return _energy(x, [axis for axis in range(x.shape[-1]) if axis not in part.axes])
+        dim = context.sites[part.site].shape[-1]
+        return _energy(part.site, [axis for axis in range(dim) if axis not in part.axes], context)
 
     return penalty
 
 
 def anti_subspace(part: catalog.AntiSubspaceTerm) -> Penalty:
-    return lambda context: _energy(context.sites[part.site], list(part.axes))
+    return lambda context: _energy(part.site, list(part.axes), context)
 
 
 def unit_norm(part: catalog.UnitNormTerm) -> Penalty:
