@@ -280,7 +280,7 @@ class SeparateTerm(Term):
     """Spread a batch over the sphere: sum over the others of ((cos + 1) / 2) ** power, or cos ** power unshifted."""
 
     kind: Literal["separate"]
-    power: Annotated[int, Field(ge=1, le=10_000)] = 100
+    power: Annotated[int, Field(ge=2, le=10_000)] = 100
     shift: bool = True
 
     def problem(self, dim: int) -> tuple[str, str] | None:

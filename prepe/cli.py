@@ -107,7 +107,8 @@ def run(
     from prepe import launch  # slow to import, so the file is checked before
 
     print(f"{sweep.name}: {sweep.question}")
-    print(f"{sweep.trials} trial{'s' * (sweep.trials > 1)} of {sweep.members} members, results in {root}", flush=True)
+    size = f"{_count(sweep.trials, 'trial')} of {_count(sweep.members, 'member')}"
+    print(f"{size}, results in {root}", flush=True)
     given: dict[str, object] = {
         "trials": trials,
         "members": members,
@@ -226,7 +227,7 @@ def show(
     from prepe import report
 
     facts = report.show(store.default_root(results), trial)
-    made = f"model {facts['model']}, {len(facts['seeds'])} members" if facts["seeds"] else "no members"
+    made = f"model {facts['model']}, {_count(len(facts['seeds']), 'member')}" if facts["seeds"] else "no members"
     print(f"trial {facts['trial']}, {made}")
     for row in facts["proposals"]:
         params = ", ".join(f"{name} = {_plain(value)}" for name, value in row["params"].items())
@@ -281,9 +282,9 @@ def query(
             pq.write_table(table, parquet)
         except OSError as error:
             raise PrepeError(f"--parquet {parquet}: cannot be written: {error.strerror or error}") from None
-        print(f"{len(table)} rows in {parquet}")
+        print(f"{_count(len(table), 'row')} in {parquet}")
     else:
-        _print_rows(_rows(table), f"{len(table)} rows", table.column_names)
+        _print_rows(_rows(table), _count(len(table), "row"), table.column_names)
 
 
 def _renamed(table: pa.Table) -> pa.Table:
@@ -344,11 +345,11 @@ def reproduce(
             "intervention": each.intervention or "",
             "metric": each.metric,
             "largest difference": each.largest,
-            "shift of the mean, in standard errors": each.shift_se,
+            "shift in standard errors": each.shift_se,
         }
         for each in sorted(made.differences, key=lambda each: -each.largest)[:10]
     ]
-    _print_rows(rows, f"largest differences of trial {made.trial}, {len(made.seeds)} members")
+    _print_rows(rows, f"largest differences of trial {made.trial}, {_count(len(made.seeds), 'member')}")
     worst = made.largest
     where = f"{worst.intervention}.{worst.metric}" if worst.intervention else worst.metric
     print(f"{len(made.differences)} metrics compared; largest difference {worst.largest:.3g} ({where})")
@@ -411,6 +412,10 @@ def _plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value + 0.0:.4g}"  # no -0
     return str(value)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _print_csv(table: pa.Table) -> None:

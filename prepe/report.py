@@ -9,12 +9,8 @@ import pyarrow.compute as pc
 
 from prepe import store
 from prepe.errors import PrepeError
-from prepe.figures import style
-from prepe.figures import sweep as sweep_figure
-from prepe.figures import trial as trial_figure
 
 Row = dict[str, Any]
-HEADLINE = ("score_r2", "score_ccc", "damage_frac", "collateral_p95", "collateral_max", "sel_log")
 
 
 def ls(results: Path) -> list[Row]:
@@ -97,6 +93,9 @@ def draw_tables(tables: dict[str, pa.Table], results: Path, name: str, intervent
     """Draw a trial's page from rows by table, and return the path of the light picture."""
     if not len(tables["effects"]):
         raise PrepeError(f"trial {name}: it has no effects to draw")
+    from prepe.figures import style  # slow to import, and tables need none of it
+    from prepe.figures import trial as trial_figure
+
     rows = (tables[table] for table in ("effects", "items", "history", "members", "snapshots"))
     arguments = (*rows, f"Trial {name}", intervention)
     return style.save(
@@ -116,6 +115,9 @@ def draw_sweep(results: Path, sweep: str) -> Path:
     objectives = list(complete[-1]["goals"].items())
     if len(complete) == 1 or not objectives:
         return draw_trial(results, complete[0]["trial"])
+    from prepe.figures import style
+    from prepe.figures import sweep as sweep_figure
+
     trials = store.query(results, f"SELECT * FROM trials WHERE sweep = '{name}' ORDER BY number")
     return style.save(
         lambda: sweep_figure.draw(trials, name, objectives),

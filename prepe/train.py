@@ -162,19 +162,16 @@ class _State:
         self.square = torch.zeros_like(params, requires_grad=False)
         self.alive = torch.ones(members, dtype=torch.bool, device=place)
         self.survived = torch.zeros(members, dtype=torch.int64, device=place)
-        self.total = torch.zeros(members, device=place)
         self.parts = torch.zeros(parts, members, device=place)
 
     def tensors(self) -> list[Tensor]:
-        return [self.params, self.mean, self.square, self.alive, self.survived, self.total, self.parts]
+        return [self.params, self.mean, self.square, self.alive, self.survived, self.parts]
 
     def broken(self, names: list[str]) -> tuple[np.ndarray, list[str | None]]:
         """Return the step at which each member broke, or -1, and the part of the loss that did it, or None."""
         alive, finite = self.alive.tolist(), torch.isfinite(self.parts).T.tolist()
-        parts = [*names, "total"]
-        at = [parts[[*each, False].index(False)] for each in finite]
         steps = np.where(alive, -1, self.survived.cpu().numpy())
-        return steps, [None if lives else name for lives, name in zip(alive, at, strict=True)]
+        return steps, [None if lives else names[each.index(False)] for lives, each in zip(alive, finite, strict=True)]
 
 
 class _Update:
@@ -193,7 +190,7 @@ class _Update:
         parts = torch.stack(self.loss_parts(batch))
         (gradient,) = torch.autograd.grad(parts, self.state.params, weights.expand_as(parts))
         with torch.no_grad():
-            self._watch(parts, (weights * parts).sum(0))
+            self._watch(parts)
             self._adam(gradient, step_size, epsilon)
 
     def loss_parts(self, batch: Batch) -> list[Tensor]:
@@ -218,16 +215,15 @@ class _Update:
             parts.append(each.sum(-1) / each.shape[-1] if share is None else (each * share).sum(-1))
         return parts
 
-    def _watch(self, parts: Tensor, total: Tensor) -> None:
+    def _watch(self, parts: Tensor) -> None:
         """Keep the loss of members that live; one whose loss is not finite dies, and its last loss stays."""
         state = self.state
-        torch.where(state.alive, total, state.total, out=state.total)
         if self.rows is None:
             torch.where(state.alive, parts, state.parts, out=state.parts)
         else:
             for row, part in zip(self.rows, parts, strict=True):
                 torch.where(state.alive, part, state.parts[row], out=state.parts[row])
-        state.alive &= torch.isfinite(total)
+        state.alive &= torch.isfinite(parts).all(0)
         state.survived += state.alive
 
     def _adam(self, gradient: Tensor, step_size: Tensor, epsilon: Tensor) -> None:
@@ -369,7 +365,8 @@ def _history(
 ) -> list[tuple[int, str, str, np.ndarray]]:
     """Return the rows of one step; a member that has stopped has no loss, which is NaN."""
     alive = state.alive.cpu().numpy()
-    total, parts = (np.where(alive, each.cpu().numpy(), np.nan).astype(float) for each in (state.total, state.parts))
+    parts = np.where(alive, state.parts.cpu().numpy(), np.nan).astype(float)
+    total = parts[0] + sum(values[1 + i] * parts[1 + i] for i, name in enumerate(names) if name in active)
     rows = [(step, "loss", "recon", parts[0]), (step, "loss", "total", total)]
     rows += [(step, "term", name, parts[1 + names.index(name)]) for name in active]
     rows += [

@@ -144,18 +144,31 @@ def ensure(
 ) -> dict[str, pa.Table]:
     """Make sure that a store holds a trial for all of some seeds, and return its `members` and `effects` rows.
 
-    Blocks that are there are left as they are; the missing seeds are trained and measured as new ones.
+    Blocks that are there are left as they are; the missing seeds are trained and measured as new ones. A block that an
+    interruption left half written is made again as it was begun, so that no seed is ever in two blocks.
     """
     name = trial.digest()
-    stored = store.read(results, "trials", columns=["seeds"], names=f"{name}-*")
-    there = {seed for row in stored["seeds"].to_pylist() for seed in row}
-    for block in blocks([seed for seed in seeds if seed not in there]):
+    whole = store.read(results, "trials", columns=["block", "seeds"], names=f"{name}-*").to_pylist()
+    halves = _begun(results, name) - {row["block"] for row in whole}
+    unfinished = [
+        list(range(int(first), int(last) + 1)) for first, last in (half.split("-") for half in sorted(halves))
+    ]
+    there = {seed for seeds in (*(row["seeds"] for row in whole), *unfinished) for seed in seeds}
+    for block in (*unfinished, *blocks([seed for seed in seeds if seed not in there])):
         outcome = run(trial, block, results=results, device=device, record=record, report=report)
         for table in ("items", "effects", "members", "trials"):  # the last one says that the block is whole
             if len(outcome.tables[table]):
                 store.write(results, table, f"{name}-{block_name(block)}", outcome.tables[table])
     wanted = pc.field("seed").isin(seeds)
     return {table: store.read(results, table, where=wanted, names=f"{name}-*") for table in ("members", "effects")}
+
+
+def _begun(results: Path, name: str) -> set[str]:
+    """Return the blocks of a trial of which at least one table is written."""
+    tables = [
+        store.read(results, table, columns=["block"], names=f"{name}-*") for table in ("items", "effects", "members")
+    ]
+    return {block for table in tables for block in table["block"].unique().to_pylist()}
 
 
 def _obtain(

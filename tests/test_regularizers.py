@@ -78,7 +78,7 @@ FORMULAS: list[tuple[Term, Callable[[Tensor], Tensor]]] = [
     (part("anti_subspace", axes=[3, 1]), mean_over(lambda z: z[1] ** 2 + z[3] ** 2)),
     (part("separate", power=10, shift=False), pairwise(10, False)),
     (part("separate", power=100), pairwise(100, True)),
-    (part("separate", power=1), pairwise(1, True)),
+    (part("separate", power=2), pairwise(2, True)),
     (part("separate", power=2, shift=False), pairwise(2, False)),
     (part("separate", power=7), pairwise(7, True)),
     (part("unit_norm"), mean_over(lambda z: (length(z) - 1) ** 2)),

@@ -17,8 +17,8 @@ from prepe.errors import PrepeError
 from prepe.spec import Trial
 from prepe.sweep import Constraint, Distribution, Params, Sweep
 
-SWEEPS = sorted((Path(__file__).parents[1] / "sweeps").glob("*.toml"))
-EACH_SWEEP = pytest.mark.parametrize("file", SWEEPS, ids=lambda path: path.stem)
+FOLDER = Path(__file__).parents[1] / "sweeps"
+EACH_SWEEP = pytest.mark.parametrize("file", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
 
 
 def drawn(distribution: Distribution, rng: np.random.Generator) -> int | float:
@@ -65,7 +65,7 @@ def test_every_shipped_file_starts_inside_its_space_and_holds_random_points(file
 
 
 def test_the_main_search_spans_a_decade_or_more_around_each_published_weight() -> None:
-    search = sweep.load(SWEEPS[0]).search
+    search = sweep.load(FOLDER / "delete-red.toml").search
     assert search is not None
     for name, each in search.space.items():
         low, high = each.range()
@@ -653,7 +653,7 @@ def test_an_option_that_overrides_the_file_is_checked_like_the_file(
 
 
 def test_a_file_without_a_search_takes_no_number_of_trials(prepe_cli: Callable[..., Said], tmp_path: Path) -> None:
-    file = SWEEPS[-1]
+    file = FOLDER / "ex-2.9.1.toml"
     said = prepe_cli("run", file, "--trials", 3, "--results", tmp_path / "results")
     refused(said, file, "trials: the file has no [search] table, so it has exactly one trial")
 

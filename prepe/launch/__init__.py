@@ -41,15 +41,18 @@ def run(
     progress = Progress(sweep, queue.total, queue.done)
     if not queue.left:
         return queue
-    with progress.shown():
-        if executor == "serial":
-            from prepe.launch import serial
+    try:
+        with progress.shown():
+            if executor == "serial":
+                from prepe.launch import serial
 
-            serial.run(queue, progress, device=device)
-        else:
-            from prepe.launch import tune
+                serial.run(queue, progress, device=device)
+            else:
+                from prepe.launch import tune
 
-            tune.run(queue, progress, device=device, address=address)
+                tune.run(queue, progress, device=device, address=address)
+    finally:
+        queue.close()
     return queue
 
 

@@ -39,13 +39,12 @@ class Progress:
         for row in done:
             if better(row, self.best, sweep):
                 self.best = row
-        self.began = time.monotonic()
+        self.began = 0.0
         self._bars: Bars | None = None
 
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Show progress while in this context."""
-        self.began = time.monotonic()
         if not self.console.is_terminal:
             yield
             return
@@ -60,8 +59,13 @@ class Progress:
             yield
         self._bars = None
 
+    def say(self, message: str) -> None:
+        """Show what is going on."""
+        self.console.print(message, markup=False, highlight=False, soft_wrap=True)
+
     def started(self, proposal: Proposal) -> None:
         """Note that a proposal is being worked on."""
+        self.began = self.began or time.monotonic()
         self._show()
 
     def step(self, doing: str, done: int, total: int) -> None:

@@ -8,7 +8,7 @@ import itertools
 import json
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -41,13 +41,15 @@ class Queue:
     Attributes:
         done: rows of proposals that are finished or failed, as asked for.
         made: how many of them ended since this queue was made.
-        total: how many distinct configurations the sweep asks for.
+        total: how many distinct configurations the sweep asks for, or the space has, if those are fewer.
         lost: how many proposals lost their worker and have no row.
         foreign: how many stored proposals lie outside the space of today's file; they are left alone.
     """
 
     def __init__(self, sweep: Sweep, results: Path, retry_failed: bool = False) -> None:
         self.sweep, self.results, self.total = sweep, results, sweep.trials
+        if sweep.search:
+            self.total = int(min(self.total, _size(sweep.search.space)))
         stored = store.read(results, "proposals", pc.field("sweep") == sweep.name, names=f"{sweep.name}-*")
         rows = sorted(stored.to_pylist(), key=lambda row: row["number"])
         ours = [row for row in rows if self._fits(row)]
@@ -123,14 +125,11 @@ class Queue:
         return proposal
 
     def _unseen(self) -> Params | None:
-        """Return a point of a finite space that was not proposed yet; None where there is none or they are countless."""
-        axes = [each.points() for each in self._search.space.values()]
-        if any(axis is None for axis in axes) or math.prod(len(axis or ()) for axis in axes) > _COUNTABLE:
+        """Return a point of a small finite space that was not proposed yet, or None."""
+        if _size(self._search.space) > _COUNTABLE:
             return None
-        points = [
-            dict(zip(self._search.space, values, strict=True))
-            for values in itertools.product(*(axis or () for axis in axes))
-        ]
+        axes = [_values(each) for each in self._search.space.values()]
+        points = [dict(zip(self._search.space, values, strict=True)) for values in itertools.product(*axes)]
         random.Random(self._search.seed + len(self._seen)).shuffle(points)
         return next((point for point in points if self.sweep.trial(point).digest() not in self._seen), None)
 
@@ -232,6 +231,19 @@ def proposals(queue: Queue) -> Iterator[Proposal]:
 
 def _distributions(space: dict[str, Distribution]) -> dict[str, BaseDistribution]:
     return {name: _distribution(each) for name, each in space.items()}
+
+
+def _size(space: dict[str, Distribution]) -> float:
+    """Return how many points a space has."""
+    return math.prod(len(_values(each)) if each.choice or each.int_ else math.inf for each in space.values())
+
+
+def _values(each: Distribution) -> Sequence[int | float]:
+    """Return all values of a finite parameter."""
+    if each.choice is not None:
+        return each.choice
+    low, high = map(int, each.range())
+    return range(low, high + 1, each.step)
 
 
 def _distribution(each: Distribution) -> BaseDistribution:

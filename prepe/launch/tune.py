@@ -5,6 +5,7 @@ Tune's own state is thrown away: what was done is in the store, and the queue is
 
 import logging
 import os
+import socket
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,21 @@ from ray.tune.search import Searcher
 
 from prepe import store
 from prepe.errors import PrepeError
+from prepe.launch.interrupt import Interrupt, noted
 from prepe.launch.job import Proposal, Row, work
 from prepe.launch.progress import Progress
 from prepe.launch.searcher import Queue
-from prepe.sweep import Sweep
+from prepe.sweep import Resources, Sweep
 
 _RETRIES_OF_LOST_WORKERS = 3
+_CONNECT_S = 5
+_SILENCE = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the behaviour to come, so that Ray does not warn of it
+    "RAY_AIR_NEW_OUTPUT": "0",  # Tune's new output cannot be silenced
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+}
 
 
 class _Job(tune.Trainable):
@@ -88,6 +98,23 @@ class _QueueSearcher(Searcher):
         """Nothing to restore."""
 
 
+class _Watch(tune.Callback):
+    """Stops Tune when Ctrl-C was pressed, and tells of lost workers."""
+
+    def __init__(self, interrupt: Interrupt, progress: Progress) -> None:
+        self.interrupt, self.progress = interrupt, progress
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give Tune nothing to write down."""
+        return {}
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self.interrupt.check()
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.progress.say("a worker was lost; what it did is done again")
+
+
 def run(queue: Queue, progress: Progress, *, device: str, address: str | None) -> None:
     """Do all proposals of a queue through Ray Tune.
 
@@ -98,69 +125,101 @@ def run(queue: Queue, progress: Progress, *, device: str, address: str | None) -
         address: of a running cluster; None starts one in this process's machine and stops it at the end.
 
     Raises:
-        PrepeError: the cluster cannot be reached, or has not what a job asks for.
+        PrepeError: the cluster cannot be reached, has not what a job asks for, or gave up.
         KeyboardInterrupt: after the first Ctrl-C, when the workers have stopped.
     """
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's new output cannot be silenced
+    for name, value in _SILENCE.items():
+        os.environ.setdefault(name, value)
+    progress.say(f"joining Ray at {address} ..." if address else "starting Ray ...")
+    with noted() as interrupt:
+        try:
+            _start_ray(address)
+            interrupt.check()
+            slots = queue.sweep.resources.concurrency or _slots(queue.sweep.resources)
+            _fit(queue, progress, interrupt, device, slots)
+        finally:
+            ray.shutdown()
+
+
+def _fit(queue: Queue, progress: Progress, interrupt: Interrupt, device: str, slots: int) -> None:
+    """Do all proposals of a queue, so many jobs at once."""
     resources = queue.sweep.resources
-    _start_ray(address)
-    try:
-        _check_resources(resources.cpus, resources.gpus)
-        searcher = _QueueSearcher(queue, progress)
-        with tempfile.TemporaryDirectory(prefix="prepe-tune-") as scratch:
-            tuner = tune.Tuner(
-                tune.with_resources(
-                    tune.with_parameters(_Job, sweep=queue.sweep, results=str(queue.results.resolve()), device=device),
-                    {"cpu": resources.cpus, "gpu": resources.gpus},
-                ),
-                tune_config=tune.TuneConfig(
-                    search_alg=searcher,
-                    num_samples=queue.left,
-                    max_concurrent_trials=resources.concurrency or _slots(resources.cpus, resources.gpus),
-                    reuse_actors=True,
-                    metric=None,
-                    mode=None,
-                ),
-                run_config=tune.RunConfig(
-                    name=queue.sweep.name,
-                    storage_path=scratch,
-                    verbose=0,
-                    failure_config=tune.FailureConfig(max_failures=_RETRIES_OF_LOST_WORKERS),
-                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                ),
-            )
-            tuner.fit()
-    finally:
-        ray.shutdown()
-    if searcher.running:
-        raise KeyboardInterrupt
+    with tempfile.TemporaryDirectory(prefix="prepe-tune-") as scratch:
+        tuner = tune.Tuner(
+            tune.with_resources(
+                tune.with_parameters(_Job, sweep=queue.sweep, results=str(queue.results.resolve()), device=device),
+                {"cpu": resources.cpus, "gpu": resources.gpus},
+            ),
+            tune_config=tune.TuneConfig(
+                search_alg=_QueueSearcher(queue, progress),
+                num_samples=queue.left,
+                max_concurrent_trials=slots,
+                reuse_actors=True,
+                metric=None,
+                mode=None,
+            ),
+            run_config=tune.RunConfig(
+                name=queue.sweep.name,
+                storage_path=scratch,
+                verbose=0,
+                callbacks=[_Watch(interrupt, progress)],
+                failure_config=tune.FailureConfig(max_failures=_RETRIES_OF_LOST_WORKERS),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
+        try:
+            ended = tuner.fit()
+        except RuntimeError as error:
+            first = str(error).strip().partition("\n")[0]
+            raise PrepeError(f"Ray gave up: {first}. What had ended is stored; run it again to go on") from None
+    for fault in ended.errors:
+        if isinstance(fault, PrepeError):  # nothing of it could be stored
+            raise PrepeError(str(getattr(fault, "cause", fault)))
 
 
 def _start_ray(address: str | None) -> None:
+    """Join a cluster, or start one here.
+
+    Raises:
+        PrepeError: there is none at the address.
+    """
+    host, _, port = (address or "").rpartition(":")
     try:
+        if host and port.isdecimal():  # Ray would try for a minute
+            socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
         ray.init(
             address=address or "local",
             num_cpus=None if address else len(os.sched_getaffinity(0)),
             include_dashboard=None if address else False,
             log_to_driver=False,
-            logging_level=logging.ERROR,
+            logging_level=logging.CRITICAL,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise PrepeError(f"--address {address}: no Ray cluster can be joined there: {error}") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        if address is None:
+            raise PrepeError(f"Ray cannot be started: {error}") from None
+        raise PrepeError(
+            f"--address {address}: no Ray cluster can be joined there: {error}; "
+            "allowed: HOST:PORT of its head, or auto on one of its nodes"
+        ) from None
 
 
-def _slots(cpus: int, gpus: float) -> int:
-    have = ray.cluster_resources()
-    slots = have.get("CPU", 0) // cpus
-    return max(1, int(min(slots, have.get("GPU", 0) // gpus) if gpus else slots))
+def _slots(resources: Resources) -> int:
+    """Return how many jobs the cluster can run at once.
 
-
-def _check_resources(cpus: int, gpus: float) -> None:
-    have = ray.cluster_resources()
-    for name, wanted, kind in (("cpus", cpus, "CPU"), ("gpus", gpus, "GPU")):
-        if wanted > have.get(kind, 0):
+    Raises:
+        PrepeError: not even one.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    slots = 0
+    for have in nodes:
+        by_cpu, by_gpu = have.get("CPU", 0) // resources.cpus, have.get("GPU", 0) / (resources.gpus or 1)
+        slots += int(min(by_cpu, by_gpu) if resources.gpus else by_cpu)
+    if slots:
+        return slots
+    for name, wanted, kind in (("cpus", resources.cpus, "CPU"), ("gpus", resources.gpus, "GPU")):
+        most = max((have.get(kind, 0) for have in nodes), default=0)
+        if wanted > most:
             raise PrepeError(
-                f"resources.{name}: a job asks for {wanted:g} and the cluster has {have.get(kind, 0):g}; "
-                f"allowed here: at most {have.get(kind, 0):g}"
+                f"resources.{name}: a job asks for {wanted:g}; allowed here: at most {most:g}, on any node"
             )
+    raise PrepeError(f"resources: no node has {resources.cpus:g} CPUs and {resources.gpus:g} GPUs at once")

@@ -39,7 +39,7 @@ def anti_anchor(part: catalog.AntiAnchorTerm) -> Penalty:
 def _energy(site: str, axes: list[int], context: Context) -> Tensor:
     """Return the sum of squares of some coordinates, `(*members, batch)`."""
     squares = [context.coordinate(context.sites[site], axis).square() for axis in axes]
-    return squares[0] if len(squares) == 1 else torch.stack(squares).sum(0)
+    return sum(squares[1:], squares[0])  # one by one: a sum of the stack is rounded by place
 
 
 def subspace(part: catalog.SubspaceTerm) -> Penalty:
@@ -55,7 +55,8 @@ def anti_subspace(part: catalog.AntiSubspaceTerm) -> Penalty:
 
 
 def unit_norm(part: catalog.UnitNormTerm) -> Penalty:
-    return lambda context: (context.sites[part.site].square().sum(-1).sqrt() - 1).square()
+    # The clamp gives a zero activation no gradient, instead of an infinite one.
+    return lambda context: (context.sites[part.site].square().sum(-1).clamp_min(1e-24).sqrt() - 1).square()
 
 
 def separate(part: catalog.SeparateTerm) -> Penalty:
@@ -99,7 +100,7 @@ def _pulls(rows: Tensor, onto: Tensor, power: int, scale: float) -> Tensor:
     Args:
         rows: unit rows, `(members, latent, batch)`, which give s = scale cos + 1 - scale.
         onto: `(members, latent, batch)`.
-        power: at least 1.
+        power: at least 2.
         scale: 0.5 if shifted, else 1.
     """
     ones = torch.ones_like(rows[:, :1])
@@ -112,9 +113,9 @@ def _pulls(rows: Tensor, onto: Tensor, power: int, scale: float) -> Tensor:
 
 
 def _integer_power(base: Tensor, exponent: int) -> Tensor:
-    """base ** exponent by squaring, in one new buffer."""
-    if exponent < 2:
-        return base.clone() if exponent else torch.ones_like(base)
+    """base ** exponent by squaring, in one new buffer; the exponent is at least 1."""
+    if exponent == 1:
+        return base
     result = base * base
     for position, bit in enumerate(bin(exponent)[3:]):
         if position:
