@@ -25,8 +25,7 @@ test: $(INSTALLED) ## Run the quick tests; ARGS='-m "slow or cluster"' for the o
 	$(VENV)/bin/pytest $(ARGS)
 
 bench: $(VENV)/.installed-bench ## Time the same training job without prepe: one seed in PyTorch, an ensemble in JAX
-	$(VENV)/bin/python -m tests.bench.plain
-	$(VENV)/bin/python -m tests.bench.jax_ensemble
+	$(VENV)/bin/python -m tests.bench $(ARGS)
 
 lint: $(INSTALLED) ## Check style and layout
 	$(VENV)/bin/ruff check .
