@@ -24,7 +24,7 @@ sweep: $(INSTALLED) ## Run the main job at its small budget; ARGS="--trials 200"
 test: $(INSTALLED) ## Run the quick tests; ARGS='-m "slow or cluster"' for the others
 	$(VENV)/bin/pytest $(ARGS)
 
-bench: $(VENV)/.installed-bench ## Time the same training job without prepe: one seed in PyTorch, an ensemble in JAX
+bench: $(VENV)/.installed-bench ## Measure speed and memory beside plain PyTorch and JAX: about ten minutes
 	$(VENV)/bin/python -m tests.bench $(ARGS)
 
 lint: $(INSTALLED) ## Check style and layout

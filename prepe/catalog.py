@@ -138,7 +138,7 @@ class Label(Part):
     """A noisy label: drawn afresh at every draw of an item, with probability `rate * concept(item) ** power`."""
 
     concept: Literal["redness", "vibrancy"]
-    rate: Fraction
+    rate: Annotated[float, Field(gt=0, le=1)]
     power: NonNegative = 1.0
 
 
@@ -160,6 +160,10 @@ class DataPart(Part, ABC):
     def items(self) -> list[str]:
         """Return the items that have a name and can stand for a concept."""
 
+    @abstractmethod
+    def similarities(self) -> list[str]:
+        """Return the ways to grade an item's likeness to a concept, the usual one first."""
+
 
 class RgbGrid(DataPart):
     """All colours of a cubic RGB lattice, drawn uniformly with replacement."""
@@ -169,6 +173,10 @@ class RgbGrid(DataPart):
 
     def items(self) -> list[str]:
         return list(NAMED_COLORS)
+
+    def similarities(self) -> list[str]:
+        """Return the ways to grade an item's likeness to a concept, the usual one first."""
+        return ["hsv", "lab"]
 
 
 DATA: dict[str, type[DataPart]] = {"rgb_grid": RgbGrid}
@@ -187,7 +195,7 @@ class ModelPart(Part, ABC):
 
     @abstractmethod
     def edit_sites(self) -> dict[str, int]:
-        """Return the places where it can be edited, with their widths."""
+        """Return the places where it can be edited, with their widths; snapshots show the first."""
 
 
 class Autoencoder(ModelPart):

@@ -3,6 +3,7 @@
 import json
 import math
 import shlex
+import signal
 import sys
 from datetime import datetime
 from decimal import Decimal
@@ -121,6 +122,7 @@ def run(
     try:
         queue = launch.run(sweep, root, executor=executor, address=address, device=device, retry_failed=retry_failed)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed twice is pressed once
         stored = len(store.read(root, "proposals", pc.field("sweep") == sweep.name, names=f"{sweep.name}-*"))
         _leave(f"stopped: {stored} of {sweep.trials} trials are stored. Go on with:\n  {again}", _STOPPED)
     if queue.foreign:
@@ -133,7 +135,8 @@ def run(
     _print_top(root, sweep.name, 5)
     _say_next(root, sweep, _command(file, {**given, "trials": 2 * sweep.trials, "members": sweep.members}))
     if queue.lost:
-        _leave(f"{queue.lost} trials lost their worker {queue.lost} times over. Try again with:\n  {again}", _FAILED)
+        lost = _count(queue.lost, "trial")
+        _leave(f"{lost} lost every worker that tried, and no row is stored. Try again with:\n  {again}", _FAILED)
     if failed:
         shown = failed[0]
         last = str(shown["error"]).strip().rsplit("\n", 1)[-1]
@@ -165,8 +168,8 @@ def _say_next(root: Path, sweep: sweeps.Sweep, more: str) -> None:
     print(f"  prepe reproduce {name}{where}")
     if sweep.search:
         print(f"  {more}")
-    sql = "SELECT seed, score_r2, score_ccc, collateral_p95 FROM effects"
-    print(f"  prepe query \"{sql} WHERE trial = '{name}' AND intervention = 'ablate' ORDER BY score_ccc\"{where}")
+    sql = f"SELECT seed, intervention, score_r2, score_ccc, collateral_p95 FROM effects WHERE trial = '{name}'"
+    print(f'  prepe query "{sql} ORDER BY intervention, score_ccc"{where}')
 
 
 @app.command()
@@ -280,8 +283,8 @@ def query(
 
         try:
             pq.write_table(table, parquet)
-        except OSError as error:
-            raise PrepeError(f"--parquet {parquet}: cannot be written: {error.strerror or error}") from None
+        except (OSError, pa.ArrowException) as error:
+            raise PrepeError(f"--parquet {parquet}: cannot be written: {error}") from None
         print(f"{_count(len(table), 'row')} in {parquet}")
     else:
         _print_rows(_rows(table), _count(len(table), "row"), table.column_names)

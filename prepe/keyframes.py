@@ -13,11 +13,14 @@ from pydantic import Field, field_validator, model_validator
 
 from prepe.catalog import NonNegative, Part, PositiveInt
 
+MAX_STEPS = 10_000_000
+"""Values are tabulated for every step beforehand, so there is a bound to their number."""
+
 
 class Keyframe(Part):
     """A step and the values that some parameters have there; in a file, one flat table."""
 
-    step: Annotated[int, Field(ge=0)]
+    step: Annotated[int, Field(ge=0, lt=MAX_STEPS)]
     values: dict[str, NonNegative]
 
     @model_validator(mode="before")
@@ -37,7 +40,9 @@ class Schedule(Part):
     """
 
     keyframes: Annotated[tuple[Keyframe, ...], Field(min_length=1, strict=False)]
-    steps: PositiveInt = Field(default_factory=lambda given: given["keyframes"][-1].step + 1)
+    steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] = Field(
+        default_factory=lambda given: given["keyframes"][-1].step + 1
+    )
     batch_size: PositiveInt = 64
     final_step: Literal["repeat", "reach"] = "reach"
 

@@ -78,7 +78,7 @@ class Concept(Part):
     item: str
     direction: Direction
     site: str = "bottleneck"
-    similarity: Literal["hsv"] = "hsv"
+    similarity: str = "hsv"
     fallback: str = "gray"
     isolated: bool = False
 
@@ -202,6 +202,11 @@ def _check_concepts(training: Training, concepts: dict[str, Concept]) -> None:
             item = getattr(concept, key)
             if item not in items:
                 raise PrepeError(f"{path}.{key}: {unknown(item, items, 'item')}")
+        if concept.item == concept.fallback:
+            raise PrepeError(f"{path}.fallback: {concept.fallback!r} is the concept itself; allowed: any other item")
+        similarities = training.data.similarities()
+        if concept.similarity not in similarities:
+            raise PrepeError(f"{path}.similarity: {unknown(concept.similarity, similarities, 'similarity')}")
         _check_direction(path, concept.direction, concept.site, training.model.sites())
 
 
@@ -239,7 +244,7 @@ def _named_part(members: dict[str, type[P]], key: str, value: Any, path: str) ->
     name = value.get(key)
     if name is None:
         raise PrepeError(f"{path}.{key}: missing; allowed: {', '.join(members)}")
-    if name not in members:
+    if not isinstance(name, str) or name not in members:
         raise PrepeError(f"{path}.{key}: {unknown(name, members, key)}")
     return _part(members[name], value, path)
 

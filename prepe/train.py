@@ -120,8 +120,8 @@ def train(
     )
     threads = torch.get_num_threads()
     flushed = torch.set_flush_denormal(True)  # high powers of small cosines are denormal, and slow on some processors
-    if len(seeds) == 1:
-        torch.set_num_threads(1)  # a lone matrix product would be split over threads, and add up in another order
+    if place.type == "cpu":
+        torch.set_num_threads(1)  # products split over threads add up in another order; more CPUs do more trials
     try:
         active: tuple[str, ...] | None = None
         scalars = _scalars(table, place)
@@ -384,4 +384,5 @@ def _snapshot(
     inputs = torch.from_numpy(task.reference.inputs.astype(np.float32)).to(params.device)
     forward = model(model.unpack(shown), inputs.expand(len(shown), *inputs.shape))
     outputs = forward.outputs.clamp(*task.output_range)
-    return step, forward.sites["bottleneck"].cpu().numpy(), outputs.cpu().numpy()
+    shown_site = next(iter(model.part.edit_sites()))
+    return step, forward.sites[shown_site].cpu().numpy(), outputs.cpu().numpy()

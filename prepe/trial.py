@@ -159,8 +159,18 @@ def ensure(
         for table in ("items", "effects", "members", "trials"):  # the last one says that the block is whole
             if len(outcome.tables[table]):
                 store.write(results, table, f"{name}-{block_name(block)}", outcome.tables[table])
-    wanted = pc.field("seed").isin(seeds)
-    return {table: store.read(results, table, where=wanted, names=f"{name}-*") for table in ("members", "effects")}
+    return {
+        "members": _once(results, "members", name, seeds, ["seed"]),
+        "effects": _once(results, "effects", name, seeds, ["seed", "intervention"]),
+    }
+
+
+def _once(results: Path, table: str, name: str, seeds: list[int], keys: list[str]) -> pa.Table:
+    """Return a trial's rows for some seeds, each once even where two blocks overlap: that of the first block's name."""
+    rows = store.read(results, table, where=pc.field("seed").isin(seeds), names=f"{name}-*").sort_by("block")
+    seen = list(zip(*(rows[key].to_pylist() for key in keys), strict=True))
+    first = {key: i for i, key in reversed(list(enumerate(seen)))}
+    return rows.take(sorted(first.values()))
 
 
 def _begun(results: Path, name: str) -> set[str]:
@@ -193,9 +203,13 @@ def _obtain(
         trained = train.train(training, block, device=device, record=record, report=step_report)
         train_s += trained.wall_s
         tables = training_rows(training, trained)
+        name = f"{training.digest()}-{block_name(block)}"
+        if results is not None and store.exists(results, "models", name):
+            # Another worker was faster: its members are the stored ones, on whatever machine they were trained.
+            tables = {"models": store.read(results, "models", names=name).to_pylist()}
         for table in ("history", "snapshots", "models"):
-            if results is not None and len(tables[table]):
-                store.write(results, table, f"{training.digest()}-{block_name(block)}", tables[table])
+            if results is not None and "history" in tables and len(tables[table]):
+                store.write(results, table, name, tables[table])
             elif results is None:
                 outcome.tables.setdefault(table, []).extend(tables[table])
         rows |= {row["seed"]: row for row in tables["models"]}
@@ -217,7 +231,7 @@ def training_rows(training: Training, trained: Trained) -> dict[str, list[Row]]:
         "wall_s": trained.wall_s,
         "cpu_s": trained.cpu_s,
         "members_in_block": len(trained.seeds),
-        "threads": torch.get_num_threads(),
+        "threads": 1 if trained.device == "cpu" else torch.get_num_threads(),
         **_provenance(trained.device),
     }
     labels = [label for label in trained.labels_drawn if label != "any"]

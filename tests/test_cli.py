@@ -262,8 +262,8 @@ def test_run_says_what_it_does_then_the_best_trials_a_figure_and_the_next_comman
         f"  prepe show {trial} --results {root}",
         f"  prepe reproduce {trial} --results {root}",
         f"  prepe run {tiny_store.file} --trials 6 --members 3 --executor serial --results {root}",
-        '  prepe query "SELECT seed, score_r2, score_ccc, collateral_p95 FROM effects '
-        f"WHERE trial = '{trial}' AND intervention = 'ablate' ORDER BY score_ccc\" --results {root}",
+        '  prepe query "SELECT seed, intervention, score_r2, score_ccc, collateral_p95 FROM effects '
+        f"WHERE trial = '{trial}' ORDER BY intervention, score_ccc\" --results {root}",
     ]
     assert [row["trial"] for row in proposals(root, "tiny")] == tiny_store.trials
     assert prepe.query(SQL, root).equals(prepe.query(SQL, tiny_store.root))
@@ -421,7 +421,7 @@ def test_a_trial_that_fails_is_a_row_with_its_error_and_the_others_go_on(
     assert changed == {f"proposals/large-{row['trial']}.parquet" for row in failed}
 
 
-def test_a_trial_that_failed_can_be_done_again_once_its_cause_is_gone(
+def test_a_damaged_file_stops_the_run_and_costs_no_row_that_is_there(
     prepe_cli: Cli, sweep_file: SweepFile, own_store: TinyStore
 ) -> None:
     model = prepe.show(own_store.trials[1], own_store.root)["model"]
@@ -429,14 +429,15 @@ def test_a_trial_that_failed_can_be_done_again_once_its_cause_is_gone(
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[: len(whole) // 2])
     file = sweep_file("other", (ABLATE, ABLATE.replace("3", "2")))
-    prepe.run(file, results=own_store.root, executor="serial")
-    states = [row["state"] for row in proposals(own_store.root, "other")]
-    assert states == ["complete", "failed", "complete"]
-    assert str(damaged) in proposals(own_store.root, "other")[1]["error"]
+    run = ("run", file, "--executor", "serial", "--results", own_store.root)
+    refused = prepe_cli(*run)
+    assert refused.code == 2
+    assert str(damaged) in refused.err
+    assert "Traceback" not in refused.err
+    assert [row["state"] for row in proposals(own_store.root, "other")] == ["complete"]
 
     damaged.write_bytes(whole)
-    retry = ("--retry-failed", "--executor", "serial", "--results", own_store.root)
-    assert prepe_cli("run", file, *retry).code == 0
+    assert prepe_cli(*run).code == 0
     rows = proposals(own_store.root, "other")
     assert [row["state"] for row in rows] == ["complete"] * 3
     assert [row["number"] for row in rows] == [0, 1, 2]
@@ -452,7 +453,7 @@ def test_ctrl_c_keeps_what_has_ended_and_says_how_to_go_on(tiny_store: TinyStore
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    message, command = err.strip().split("\n")
+    *_, message, command = err.strip().split("\n")
     stored = len(proposals(root, "tiny"))
     assert 2 <= stored < 500
     assert message == f"stopped: {stored} of 500 trials are stored. Go on with:"

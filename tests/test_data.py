@@ -211,6 +211,11 @@ def test_the_ends_of_the_range_draw_the_first_and_the_last_item(alike: bool) -> 
         assert streams.weighted(ends, weights).tolist() == [0, n - 1]
 
 
+def test_an_item_without_weight_is_never_drawn() -> None:
+    edges = np.array([0.0, 0.25, 0.5, 0.75], dtype=np.float32)
+    assert streams.weighted(edges, np.array([0.0, 1.0, 0.0, 2.0, 1.0, 0.0])).tolist() == [1, 3, 3, 4]
+
+
 @pytest.mark.parametrize("chance", [0.3, 0.08, 0.001])
 def test_a_label_is_drawn_as_often_as_its_probability_says(chance: float) -> None:
     drawn = streams.uniform(list(range(8)), "label:red", 0, 64) < np.float32(chance)

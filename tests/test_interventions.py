@@ -97,6 +97,7 @@ def test_mappers_have_the_worked_values(mapper: Mapper, alignment: float, mapped
         (Gate(power=2), (0.6, 0.8, 0, 0), (0.6 * (1 - 0.36), 0.8, 0, 0)),
         (Gate(start=1), (0.6, 0.8, 0, 0), (0.6 * (1 - 0.6), 0.8, 0, 0)),
         (Gate(start=1), (1, 0, 0, 0), (0, 0, 0, 0)),
+        (Gate(start=1), (-0.6, 0.8, 0, 0), (-0.6, 0.8, 0, 0)),
     ],
 )
 def test_suppression_case_by_case(gate: Gate, before: tuple[float, ...], after: tuple[float, ...]) -> None:

@@ -131,6 +131,16 @@ def test_the_bottleneck_has_unit_length() -> None:
     torch.testing.assert_close(latents.norm(dim=-1), torch.ones(2, 50))
 
 
+@pytest.mark.parametrize("scale", [1e-9, 1e-3, 1e9])
+def test_the_bottleneck_has_unit_length_however_long_the_activation_is(scale: float) -> None:
+    model = build(5, 16, 2)
+    params = model.unpack(model.init([0]))
+    weight, bias = model.writers("bottleneck")
+    scaled = {**params, weight: scale * params[weight], bias: scale * params[bias]}
+    rgb = torch.rand(1, 50, 3)
+    torch.testing.assert_close(model(scaled, rgb).outputs, model(params, rgb).outputs, rtol=1e-4, atol=1e-5)
+
+
 def test_a_zero_activation_stays_zero_and_has_a_finite_gradient() -> None:
     model = build(3, 8, 1)
     flat = torch.zeros_like(model.init([0])).requires_grad_()

@@ -21,11 +21,11 @@ EVERY_STEP = Record(history_stride=1)
 Rows = dict[tuple[int, str, str], np.ndarray]
 
 
-@pytest.fixture(params=[1, 2])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+@pytest.fixture
+def two_threads() -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
+    torch.set_num_threads(2)
+    yield
     torch.set_num_threads(before)
 
 
@@ -178,15 +178,29 @@ SCHEDULE = {
     ]
 }
 SIZES = [(3, 8, 1), (3, 64, 3), (8, 8, 3), (8, 64, 1), (5, 16, 2), (6, 24, 1), (4, 40, 3)]
+COMPANIES = [[7, 8], [5, 6, 7, 8, 9], list(range(60))]
+
+
+def of_size(size: tuple[int, int, int], **changes: Any) -> Training:
+    latent, hidden, depth = size
+    model = {"kind": "autoencoder", "latent_dim": latent, "hidden_dim": hidden, "depth": depth}
+    return tiny.training(**{"schedule": SCHEDULE, "model": model, **changes})
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_member_seven_alone_is_member_seven_among_others(size: tuple[int, int, int], threads: int) -> None:
-    latent, hidden, depth = size
-    model = {"kind": "autoencoder", "latent_dim": latent, "hidden_dim": hidden, "depth": depth}
-    training = tiny.training(model=model, schedule=SCHEDULE)
+def test_member_seven_alone_is_member_seven_among_others(size: tuple[int, int, int]) -> None:
+    training = of_size(size)
     alone = run(training, [7])
-    for seeds in ([7, 8], [5, 6, 7, 8, 9], list(range(60))):
+    for seeds in COMPANIES:
+        assert_same_member(alone, 0, run(training, seeds), seeds.index(7))
+
+
+@pytest.mark.parametrize("size", [(3, 8, 1), (5, 16, 2), (6, 24, 3), (8, 64, 1)], ids=str)
+def test_so_it_is_on_two_threads(size: tuple[int, int, int], two_threads: None) -> None:
+    few = tiny.constant(steps=4, batch_size=64, **dict.fromkeys(tiny.TERMS, 0.1))
+    training = of_size(size, **few)  # threads that share a busy processor wait for each other a long time
+    alone = run(training, [7])
+    for seeds in COMPANIES:
         assert_same_member(alone, 0, run(training, seeds), seeds.index(7))
 
 
@@ -228,9 +242,9 @@ def test_nothing_depends_on_a_global_seed_or_moves_it() -> None:
     assert torch.equal(one.params, run(tiny.training(), [0]).params)
 
 
-def test_training_leaves_the_number_of_threads_as_it_was(threads: int) -> None:
-    run(tiny.training(), [0])
-    assert torch.get_num_threads() == threads
+def test_training_leaves_the_number_of_threads_as_it_was(two_threads: None) -> None:
+    run(tiny.training(**tiny.constant(steps=1)), [0])
+    assert torch.get_num_threads() == 2
 
 
 # --- what is recorded ------------------------------------------------------------------------------------------------
@@ -408,12 +422,10 @@ SEEDS = list(range(12))
 BREAKING: dict[str, dict[str, Any]] = {  # what overflows float32 depends on a member's weights and draws
     "a learning rate of a billion": tiny.constant(lr=1e9, steps=12),
     "the same beside a term": tiny.constant(lr=1e9, steps=12, unit_norm=1e-6),
-    "a weight near the largest number": tiny.constant(lr=1e-3, steps=12, separate=7e37),
 }
 PARTS = {
     "a learning rate of a billion": {"recon", None},
     "the same beside a term": {"recon", "unit_norm", None},
-    "a weight near the largest number": {"total", "recon"},
 }
 EACH_BREAKING = pytest.mark.parametrize("name", BREAKING)
 
@@ -458,15 +470,14 @@ def test_history_ends_for_a_member_where_it_broke(name: str, breaking: Callable[
         assert finite.all() if at < 0 else (finite[:at].all() and not finite[at:].any())
 
 
-def test_a_broken_member_stands_still() -> None:
+def test_a_broken_member_stands_still_from_the_step_on_where_it_broke() -> None:
     tables = BREAKING["the same beside a term"]
-    longer = {**tables, "schedule": {**tables["schedule"], "steps": 40}}
-    short, long = (run(tiny.training(**each), SEEDS) for each in (tables, longer))
-    stopped = short.broken
-    assert stopped.any()
-    assert not stopped.all()
-    np.testing.assert_array_equal(short.params[stopped].numpy(), long.params[stopped].numpy())
-    assert (short.broken_step[stopped] == long.broken_step[stopped]).all()
+    trained = run(tiny.training(**tables), SEEDS)
+    assert trained.broken.any()
+    for step in set(trained.broken_step[trained.broken].tolist()):
+        shorter = {**tables, "schedule": {**tables["schedule"], "steps": step}}
+        there = trained.broken_step == step
+        np.testing.assert_array_equal(trained.params[there], run(tiny.training(**shorter), SEEDS).params[there])
 
 
 def test_ordinary_training_breaks_nobody() -> None:

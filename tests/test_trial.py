@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -36,26 +37,33 @@ COSTS = {
     "threads",
     "members_in_block",
 }
-KILLER = """
+KILLED = """
 import os, signal, sys, time
 from pathlib import Path
 from prepe import spec, trial
 from prepe.sweep import Record
 
-root, text, delays = Path(sys.argv[1]), sys.argv[2], [float(each) for each in sys.argv[3:]]
-for delay in delays:
+root, whole, when = Path(sys.argv[1]), spec.trial_from_json(sys.argv[2]), sys.argv[3:]
+record = Record(history_stride=10, snapshots=(0,))
+for moment in when:  # a time in seconds, or how many files may appear
     worker = os.fork()
     if not worker:
-        trial.ensure(spec.trial_from_json(text), [0, 1, 2], root, record=Record(history_stride=10, snapshots=(0,)))
+        files = float("inf") if "." in moment else int(moment)
+
+        def count(event, arguments):
+            global files
+            if event == "os.rename":
+                if not files:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                files -= 1
+
+        sys.addaudithook(count)
+        trial.ensure(whole, [0, 1, 2], root if "." in moment else root / moment, record=record)
         os._exit(0)
-    if delay >= 0:
-        time.sleep(delay)
-    else:  # as soon as a model is stored, and nothing is measured
-        while not list(root.glob("models/*.parquet")):
-            time.sleep(0.0005)
-    os.kill(worker, signal.SIGKILL)
-    os.waitpid(worker, 0)
-    print(*sorted(path.parent.name for path in root.glob("*/*.parquet")))
+    if "." in moment:
+        time.sleep(float(moment))
+        os.kill(worker, signal.SIGKILL)
+    print(os.waitpid(worker, 0)[1])
 """
 
 
@@ -293,36 +301,34 @@ def test_a_model_stored_for_some_seeds_is_trained_for_the_others(tmp_path: Path,
 # --- interruptions ---------------------------------------------------------------------------------------------------
 
 
-def test_a_worker_killed_at_any_moment_changes_no_row(tmp_path: Path, undisturbed: Path) -> None:
-    """Kill workers earlier and later, one of them between training and evaluation, then let one finish."""
-    delays = [0.05, -1, 0.01, 0.03, 0.02, 0.04]
-    killed = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", KILLER, str(tmp_path), SMALL.to_json(), *map(str, delays)],
+def killed(root: Path, *when: object) -> list[int]:
+    """Start workers one after another, kill each at its moment, and return how they ended."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", KILLED, str(root), SMALL.to_json(), *map(str, when)],
         capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(SOURCE)},
     )  # fmt: skip
-    there = [set(line.split()) for line in killed.stdout.splitlines()]
-    assert len(there) == len(delays)
-    assert "models" in there[1]
-    assert "trials" not in there[1]
-    ensure(tmp_path, [0, 1, 2])
+    return [int(line) for line in done.stdout.split()]
+
+
+def assert_same_rows(root: Path, other: Path) -> None:
     for table in ("members", "effects", "items", "models", "history", "snapshots"):
-        assert rows(tmp_path, table) == rows(undisturbed, table), table
+        assert rows(root, table) == rows(other, table), table
 
 
-INTERRUPTIONS = ["trials", "members", "effects", "items", "models"]
-
-
-@pytest.mark.parametrize("last", INTERRUPTIONS)
-def test_whatever_was_written_last_a_trial_is_finished_as_if_nothing_had_been(
-    last: str, tmp_path: Path, undisturbed: Path
-) -> None:
+def test_workers_killed_at_any_time_change_no_row(tmp_path: Path, undisturbed: Path) -> None:
+    killed(tmp_path, 0.05, 0.01, 0.15, 0.1, 0.03, 0.07)
     ensure(tmp_path, [0, 1, 2])
-    for table in INTERRUPTIONS[: INTERRUPTIONS.index(last) + 1]:
-        for path in (tmp_path / table).glob("*.parquet"):
-            path.unlink()
-    ensure(tmp_path, [0, 1, 2])
-    for table in ("members", "effects", "items", "models", "history", "snapshots"):
-        assert rows(tmp_path, table) == rows(undisturbed, table), table
+    assert_same_rows(tmp_path, undisturbed)
+
+
+def test_a_worker_killed_before_any_of_its_files_appears_changes_no_row(tmp_path: Path, undisturbed: Path) -> None:
+    files = sum(1 for _ in undisturbed.glob("*/*.parquet"))
+    ends = killed(tmp_path, *range(files))
+    assert ends == [signal.SIGKILL] * files
+    for count in range(files):
+        assert sum(1 for _ in (tmp_path / str(count)).glob("*/*.parquet")) == count
+        ensure(tmp_path / str(count), [0, 1, 2])
+        assert_same_rows(tmp_path / str(count), undisturbed)
 
 
 @pytest.mark.parametrize("seeds", [[0, 1, 2, 3], [1], [4]], ids=["more", "fewer", "others"])

@@ -71,6 +71,18 @@ def hsv_similarity(rgb: np.ndarray, anchor: np.ndarray) -> np.ndarray:
     return by_hue * (1 - np.abs(saturation - anchor_saturation)) * (1 - np.abs(value - anchor_value))
 
 
+def lab_similarity(rgb: np.ndarray, anchor: np.ndarray) -> np.ndarray:
+    """Grade colours by their likeness to an anchor colour as the eye sees it.
+
+    max(0, 1 - delta E / 100), with the CIE 1976 distance in CIELAB
+
+    Args and result are those of `hsv_similarity`.
+    """
+    from skimage.color import deltaE_cie76, rgb2lab  # slow to import, and seldom needed
+
+    return np.maximum(0.0, 1 - deltaE_cie76(rgb2lab(rgb), rgb2lab(anchor)) / 100)
+
+
 def hex_name(rgb: np.ndarray) -> str:
     """Name a colour by its 24-bit code, such as `#ff0000`."""
     return "#" + "".join(f"{round(float(channel) * 255):02x}" for channel in rgb)
@@ -103,5 +115,5 @@ def task(part: RgbGrid) -> Task:
         grid=_colors(rgb_grid(_SELECTIVITY_SIZE)),
         named=Items(list(NAMED_COLORS), named, named),
         output_range=(0.0, 1.0),
-        similarities={"hsv": hsv_similarity},
+        similarities={"hsv": hsv_similarity, "lab": lab_similarity},
     )

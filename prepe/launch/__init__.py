@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from prepe.catalog import unknown
+from prepe.errors import PrepeError
+from prepe.launch.interrupt import noted
 from prepe.launch.job import Row
 from prepe.launch.progress import Progress
 from prepe.launch.searcher import Queue
@@ -35,6 +38,8 @@ def run(
         PrepeError: the device, the store or the cluster is not to be had.
         KeyboardInterrupt: Ctrl-C; what had ended is stored.
     """
+    if executor not in ("ray", "serial"):
+        raise PrepeError(f"executor: {unknown(executor, ['ray', 'serial'], 'executor')}")
     if address is None or not device.startswith("cuda"):  # a cluster may have the GPU that is not here
         choose_device(device)
     queue = Queue(sweep, results, retry_failed)
@@ -52,7 +57,8 @@ def run(
 
                 tune.run(queue, progress, device=device, address=address)
     finally:
-        queue.close()
+        with noted():
+            queue.close()
     return queue
 
 

@@ -1,7 +1,7 @@
 """Ctrl-C in; a flag out, to be looked at where stopping is safe.
 
-Ray may crash or hang when Ctrl-C comes as an exception in the middle of its work, and Tune's own way to stop waits for
-every running job. So while Ray works, Ctrl-C is only noted down.
+Ray may crash or hang when Ctrl-C comes as an exception in the middle of its work, Tune's own way to stop waits for
+every running job, and a second Ctrl-C must not break what the first one began. So while a sweep runs, it is only noted.
 """
 
 import os

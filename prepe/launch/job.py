@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from prepe import store, trial
 from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS
+from prepe.errors import PrepeError
 from prepe.metrics.summary import statistic
 from prepe.spec import Trial
 from prepe.sweep import Measure, Params, Sweep
@@ -41,7 +42,11 @@ def work(
 ) -> Row:
     """Run a proposal's trial, store its rows, then the proposal's own, and return that.
 
-    An exception in the trial makes a row whose state is `failed`, with the error in it; it is not raised.
+    An exception in the trial makes a row whose state is `failed`, with the error in it; it is not raised. A fault of
+    the store or the machine is no trial's own: it is raised, and every row that is there stays.
+
+    Raises:
+        PrepeError: the store cannot be read or written, or the device is not to be had.
     """
     began = time.perf_counter()
     named = sweep.trial(proposal.params)
@@ -57,6 +62,8 @@ def work(
     }
     try:
         row |= _outcome(sweep, named, results, device, report)
+    except PrepeError:
+        raise
     except Exception as error:
         last = "".join(traceback.format_exception(error))
         row |= {"state": "failed", "feasible": False, "error": last, "objectives": {}, "constraints": {}}

@@ -25,8 +25,9 @@ from prepe.errors import PrepeError
 from prepe.launch.job import Proposal, Row
 from prepe.sweep import Distribution, Params, Search, Sweep
 
-_DUPLICATES_IN_A_ROW = 20
+_DUPLICATES_IN_A_ROW = 200
 _COUNTABLE = 100_000
+_DUPLICATES_WHERE_COUNTABLE = 5
 _GENERATION = 50
 
 
@@ -77,14 +78,14 @@ class Queue:
             return None
         if self.study is None:
             return self._propose({}, None)
-        for _ in range(_DUPLICATES_IN_A_ROW):
+        countable = _size(self._search.space) <= _COUNTABLE
+        for _ in range(_DUPLICATES_WHERE_COUNTABLE if countable else _DUPLICATES_IN_A_ROW):
             asked = self.study.ask(_distributions(self._search.space))
             if self.sweep.trial(asked.params).digest() not in self._seen:
                 return self._propose(asked.params, asked)
             asked.set_user_attr("duplicate", True)
             self.study.tell(asked, state=TrialState.FAIL)
-        point = self._unseen()
-        if point is not None:
+        if countable and (point := self._unseen()) is not None:
             self.study.enqueue_trial(dict(point))
             return self._propose(point, self.study.ask(_distributions(self._search.space)))
         self.total = len(self.done) + len(self._asked)
@@ -125,9 +126,7 @@ class Queue:
         return proposal
 
     def _unseen(self) -> Params | None:
-        """Return a point of a small finite space that was not proposed yet, or None."""
-        if _size(self._search.space) > _COUNTABLE:
-            return None
+        """Return a point of a small finite space that was not proposed yet, or None if there is none left."""
         axes = [_values(each) for each in self._search.space.values()]
         points = [dict(zip(self._search.space, values, strict=True)) for values in itertools.product(*axes)]
         random.Random(self._search.seed + len(self._seen)).shuffle(points)

@@ -5,6 +5,7 @@ Tune's own state is thrown away: what was done is in the store, and the queue is
 
 import logging
 import os
+import pickle
 import socket
 import tempfile
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 import ray
 import torch
 from ray import tune
+from ray.air.constants import EXPR_ERROR_PICKLE_FILE
+from ray.exceptions import RayTaskError
 from ray.tune.search import Searcher
 
 from prepe import store
@@ -25,6 +28,7 @@ from prepe.sweep import Resources, Sweep
 
 _RETRIES_OF_LOST_WORKERS = 3
 _CONNECT_S = 5
+_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
 _SILENCE = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the behaviour to come, so that Ray does not warn of it
@@ -99,7 +103,7 @@ class _QueueSearcher(Searcher):
 
 
 class _Watch(tune.Callback):
-    """Stops Tune when Ctrl-C was pressed, and tells of lost workers."""
+    """Stops Tune when Ctrl-C was pressed or no worker can do the job, and tells of lost workers."""
 
     def __init__(self, interrupt: Interrupt, progress: Progress) -> None:
         self.interrupt, self.progress = interrupt, progress
@@ -112,7 +116,23 @@ class _Watch(tune.Callback):
         self.interrupt.check()
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        _check_lost(trial)
         self.progress.say("a worker was lost; what it did is done again")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        _check_lost(trial)
+
+
+def _check_lost(trial: Any) -> None:
+    """Check that a job failed because its worker vanished, and not for a reason that is there for every worker.
+
+    Raises:
+        PrepeError: the worker cannot import prepe, or a row cannot be stored.
+    """
+    file = Path(trial.local_path, EXPR_ERROR_PICKLE_FILE)
+    error = pickle.loads(file.read_bytes()) if file.is_file() else None
+    if isinstance(error, RayTaskError) or "in its creation task" in str(error):
+        raise PrepeError(f"a worker cannot do its job: {str(error).strip().splitlines()[-1]}")
 
 
 def run(queue: Queue, progress: Progress, *, device: str, address: str | None) -> None:
@@ -130,10 +150,14 @@ def run(queue: Queue, progress: Progress, *, device: str, address: str | None) -
     """
     for name, value in _SILENCE.items():
         os.environ.setdefault(name, value)
-    progress.say(f"joining Ray at {address} ..." if address else "starting Ray ...")
+    if address:
+        progress.say(f"joining Ray at {address} ...")
+        _join(address)  # may take long, and leaves nothing behind: not under `noted`
     with noted() as interrupt:
         try:
-            _start_ray(address)
+            if not address:
+                progress.say("starting Ray ...")
+                _start()
             interrupt.check()
             slots = queue.sweep.resources.concurrency or _slots(queue.sweep.resources)
             _fit(queue, progress, interrupt, device, slots)
@@ -168,35 +192,32 @@ def _fit(queue: Queue, progress: Progress, interrupt: Interrupt, device: str, sl
             ),
         )
         try:
-            ended = tuner.fit()
+            tuner.fit()
         except RuntimeError as error:
             first = str(error).strip().partition("\n")[0]
             raise PrepeError(f"Ray gave up: {first}. What had ended is stored; run it again to go on") from None
-    for fault in ended.errors:
-        if isinstance(fault, PrepeError):  # nothing of it could be stored
-            raise PrepeError(str(getattr(fault, "cause", fault)))
 
 
-def _start_ray(address: str | None) -> None:
-    """Join a cluster, or start one here.
+def _start() -> None:
+    """Start Ray on this machine, with all of its processors."""
+    try:
+        ray.init(address="local", num_cpus=len(os.sched_getaffinity(0)), include_dashboard=False, **_QUIET)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise PrepeError(f"Ray cannot be started: {error}") from None
+
+
+def _join(address: str) -> None:
+    """Join the cluster at an address.
 
     Raises:
-        PrepeError: there is none at the address.
+        PrepeError: there is none.
     """
-    host, _, port = (address or "").rpartition(":")
+    host, _, port = address.rpartition(":")
     try:
-        if host and port.isdecimal():  # Ray would try for a minute
+        if host and port.isdecimal():  # Ray would try for minutes
             socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
-        ray.init(
-            address=address or "local",
-            num_cpus=None if address else len(os.sched_getaffinity(0)),
-            include_dashboard=None if address else False,
-            log_to_driver=False,
-            logging_level=logging.CRITICAL,
-        )
+        ray.init(address=address, **_QUIET)
     except (OSError, ValueError, RuntimeError) as error:
-        if address is None:
-            raise PrepeError(f"Ray cannot be started: {error}") from None
         raise PrepeError(
             f"--address {address}: no Ray cluster can be joined there: {error}; "
             "allowed: HOST:PORT of its head, or auto on one of its nodes"

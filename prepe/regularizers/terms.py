@@ -4,6 +4,7 @@ Source: arXiv:2512.12469 for the family; each class in `catalog` states its form
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -22,8 +23,13 @@ def _cosine(part: catalog.Directed, context: Context) -> Tensor:
     if isinstance(part.direction, catalog.Axis):
         along = context.coordinate(unit, part.direction.axis)
         return along if part.direction.sign > 0 else -along
-    vector = torch.as_tensor(part.direction.unit(unit.shape[-1]), dtype=unit.dtype, device=unit.device)
-    return (unit * vector).sum(-1)
+    return (unit * _vector(part.direction, unit.shape[-1], unit.dtype, unit.device)).sum(-1)
+
+
+@cache
+def _vector(direction: catalog.Vector, dim: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return a direction as a tensor, made once: a copy to a device cannot be captured in a CUDA graph."""
+    return torch.as_tensor(direction.unit(dim), dtype=dtype, device=device)
 
 
 def anchor(part: catalog.AnchorTerm) -> Penalty:

@@ -1,0 +1,109 @@
+"""A sweep through real Ray processes gives the rows that it gives without Ray, and goes on where it ended."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import Said, subprocess_cli, terminal_cli
+
+import prepe
+from cluster.driver import check_whole
+from prepe import store
+
+pytestmark = pytest.mark.cluster
+SweepFile = Callable[..., Path]
+UNLIKE = {
+    "models": {"wall_s", "cpu_s", "created"},
+    "trials": {"train_s", "twin_train_s", "evaluate_s", "wall_s", "cpu_s", "peak_mb", "created"},
+    "members": set(),
+    "effects": set(),
+    "items": set(),
+    "history": set(),
+    "snapshots": set(),
+}
+"""By table, the columns in which two runs of one sweep may differ."""
+
+
+def rows(root: Path, table: str) -> list[dict[str, Any]]:
+    found = store.read(root, table).to_pylist()
+    return [{key: repr(value) for key, value in row.items() if key not in UNLIKE[table]} for row in found]
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Said]:
+    """A sweep of eight random trials, run to its end: file, store, and what it printed."""
+    folder = tmp_path_factory.mktemp("ray")
+    file = folder / "tiny.toml"
+    file.write_text((Path(__file__).parents[1] / "tiny.toml").read_text().replace("trials = 3", "trials = 8"))
+    return file, folder / "results", subprocess_cli("run", file, "--results", folder / "results")
+
+
+def test_every_trial_is_stored_once_and_equals_what_the_serial_executor_makes(
+    ended: tuple[Path, Path, Said], tmp_path: Path
+) -> None:
+    file, root, said = ended
+    assert said.code == 0
+    check_whole(root, 8, 3)
+    prepe.run(file, results=tmp_path, executor="serial")
+    for table in UNLIKE:
+        assert rows(root, table) == rows(tmp_path, table)
+
+
+def test_plain_lines_and_nothing_of_rays_are_printed(ended: tuple[Path, Path, Said]) -> None:
+    _, root, said = ended
+    assert said.err == ""
+    lines = said.out.splitlines()
+    assert lines[:3] == [
+        "tiny: Does a tiny sweep run?",
+        f"8 trials of 3 members, results in {root}",
+        "starting Ray ...",
+    ]
+    shape = r"\[%d/8\] [0-9a-f]{16} ablate.score_ccc.median -?\d\.\d{4}( \(infeasible\))? \| "
+    pace = r"\d+\.\d/min, \d+ s left, 0 failed, best [0-9a-f]{8} -?\d\.\d{4}"
+    for i, line in enumerate(lines[3:11], 1):
+        assert re.match(shape % i + pace, line)
+    assert lines[11] == "best of tiny"
+    assert "\x1b" not in said.out
+
+
+def test_a_sweep_goes_on_where_it_ended(ended: tuple[Path, Path, Said]) -> None:
+    file, root, _ = ended
+    said = subprocess_cli("run", file, "--results", root)
+    assert (said.code, said.err) == (0, "")
+    assert "nothing to do: all of it was stored before" in said.out
+    assert "Ray" not in said.out
+
+    on_terminal = terminal_cli("run", file, "--trials", 10, "--results", root)
+    assert on_terminal.code == 0
+    check_whole(root, 10, 3)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", on_terminal.out)
+    assert re.search(r"10/10 \d+\.\d/min, 0 s left, 0 failed, best [0-9a-f]{8} -?\d\.\d{4}", plain)
+    assert "[10/10]" not in plain
+
+    assert subprocess_cli("run", file, "--trials", 10, "--members", 4, "--results", root).code == 0
+    check_whole(root, 10, 4)
+    blocks = store.read(root, "models").column("block").to_pylist()
+    assert set(blocks) == {"0-2", "3-3"}
+
+
+def test_a_job_has_the_threads_that_it_asked_for_and_one_trial_fails_alone(
+    sweep_file: SweepFile, tmp_path: Path
+) -> None:
+    file = sweep_file(
+        "large",
+        ("batch_size = 8", 'batch_size = "$batch"'),
+        ("[search.space]", "[search.space]\nbatch = { choice = [8, 1_000_000_000_000], start = 8 }"),
+        ("[search]", "[resources]\ncpus = 2\n\n[search]"),
+    )
+    said = subprocess_cli("run", file, "--trials", 6, "--results", tmp_path)
+    proposals = store.read(tmp_path, "proposals").to_pylist()
+    failed = [row for row in proposals if row["state"] == "failed"]
+    assert len(proposals) == 6
+    assert 0 < len(failed) < 6
+    assert said.code == 1
+    assert said.err.startswith(f"{len(failed)} of 6 trials failed, such as {failed[0]['trial']}: ")
+    assert said.err.rstrip().endswith(f"prepe run {file} --trials 6 --results {tmp_path} --retry-failed")
+    assert said.out.count(" failed: ") == len(failed)
+    assert set(store.read(tmp_path, "models").column("threads").to_pylist()) == {2}
