@@ -101,6 +101,22 @@ def test_deletion_fails_for_some_seeds_and_succeeds_for_most(experiment: tuple[s
     assert score.max() > 0.95
 
 
+def test_the_best_members_of_a_deletion_are_as_good_as_the_published_best_and_rare() -> None:
+    """Four of the sixty published runs score 0.97 or more; here about one in eighty-five does, and so in JAX.
+
+    So sixty members hold one with a probability of only a half (those of seeds 0 to 59 do not), and this test looks at
+    six hundred: see docs/notes.md.
+    """
+    file = sweep.load(SWEEPS / "ex-2.9.1.toml", members=600)
+    whole = file.trial({})
+    scored = tuple(part for part in whole.interventions if part.label == "ablate")
+    alone: Trial = whole.model_copy(update={"interventions": scored, "twin": None})
+    blocks = [file.seeds[start : start + 60] for start in range(0, 600, 60)]
+    score = np.concatenate([values_of(trial.run(alone, block, device="cpu"), "score_r2") for block in blocks])
+    assert score.max() >= 0.97
+    assert (score < 0.5).any()
+
+
 def test_nobody_breaks(experiment: tuple[str, trial.Outcome]) -> None:
     assert [row["broken_step"] for row in experiment[1].tables["members"]] == [None] * MEMBERS
 

@@ -23,15 +23,8 @@ def nodes(*cpus: int, path: Path = SOURCE) -> Iterator[str]:
     """Give the address of a cluster with a node for each number of CPUs."""
     variables = {**os.environ, "PYTHONPATH": f"{path}:{TINY.parent}"}
     command = [sys.executable, "-m", "cluster.nodes", *map(str, cpus)]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=variables,
-        cwd=path,
-    ) as process:
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command, **pipes, text=True, env=variables, cwd=path) as process:
         assert process.stdout is not None
         address = process.stdout.readline().strip()
         assert address, process.communicate()

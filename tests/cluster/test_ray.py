@@ -88,14 +88,11 @@ def test_a_sweep_goes_on_where_it_ended(ended: tuple[Path, Path, Said]) -> None:
     assert set(blocks) == {"0-2", "3-3"}
 
 
-def test_a_job_has_the_threads_that_it_asked_for_and_one_trial_fails_alone(
-    sweep_file: SweepFile, tmp_path: Path
-) -> None:
+def test_a_trial_that_fails_fails_alone(sweep_file: SweepFile, tmp_path: Path) -> None:
     file = sweep_file(
         "large",
         ("batch_size = 8", 'batch_size = "$batch"'),
         ("[search.space]", "[search.space]\nbatch = { choice = [8, 1_000_000_000_000], start = 8 }"),
-        ("[search]", "[resources]\ncpus = 2\n\n[search]"),
     )
     said = subprocess_cli("run", file, "--trials", 6, "--results", tmp_path)
     proposals = store.read(tmp_path, "proposals").to_pylist()
@@ -106,4 +103,3 @@ def test_a_job_has_the_threads_that_it_asked_for_and_one_trial_fails_alone(
     assert said.err.startswith(f"{len(failed)} of 6 trials failed, such as {failed[0]['trial']}: ")
     assert said.err.rstrip().endswith(f"prepe run {file} --trials 6 --results {tmp_path} --retry-failed")
     assert said.out.count(" failed: ") == len(failed)
-    assert set(store.read(tmp_path, "models").column("threads").to_pylist()) == {2}
