@@ -57,15 +57,6 @@ def test_more_than_any_node_has_is_refused(cluster: str, tmp_path: Path) -> None
     assert said.err == "prepe: resources.cpus: a job asks for 2; allowed here: at most 1, on any node\n"
 
 
-def test_nodes_without_prepe_are_said_to_be_so(tmp_path: Path) -> None:
-    path = tmp_path / "elsewhere"
-    path.mkdir()
-    with nodes(2, path=path) as address:
-        said = Driver("run", TINY, "--address", address, "--results", tmp_path, folder=path).ended()
-    assert said.code == 2
-    assert said.err == "prepe: a worker cannot do its job: ModuleNotFoundError: No module named 'prepe'\n"
-
-
 def test_an_address_where_nothing_is_is_refused(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
