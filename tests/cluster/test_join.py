@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from command import SOURCE, subprocess_cli
 
-from cluster.driver import Driver, check_whole
+from cluster.driver import check_whole
 
 pytestmark = pytest.mark.cluster
 TINY = Path(__file__).parents[1] / "tiny.toml"
