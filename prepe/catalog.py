@@ -2,7 +2,7 @@
 
 This module imports neither torch nor Ray, so a sweep file is checked whole before anything starts. An entry here is a
 promise; the code that keeps it is in the package of the same name (`data`, `models`, `regularizers`, `interventions`,
-`metrics`).
+`metrics`). It is one long module on purpose: a reader finds all that a file may say in one place.
 """
 
 from abc import ABC, abstractmethod
