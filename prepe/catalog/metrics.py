@@ -1,0 +1,47 @@
+"""Named numbers about members, and about what an intervention did to them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A named number: its meaning, which way is better, and what a broken member counts as."""
+
+    doc: str
+    goal: Literal["max", "min", "gate"]
+    worst: float
+
+
+EFFECT_METRICS: dict[str, Metric] = {
+    "score_r2": Metric("pearson(s^p, E1)^2 on the reference's grid; reported, never optimised alone", "max", 0.0),
+    "score_ccc": Metric("concordance of the damage with the ideal response D* s^p (Lin 1989)", "max", -1.0),
+    "damage": Metric("mean damage on target items", "gate", 0.0),
+    "damage_frac": Metric("damage as a share of the ideal damage", "gate", 0.0),
+    "damage_min": Metric("damage of the least damaged target item", "max", 0.0),
+    "collateral": Metric("mean damage on bystanders", "min", 1.0),
+    "collateral_p95": Metric("95th percentile of damage over bystanders", "min", 1.0),
+    "collateral_max": Metric("largest damage of a bystander", "min", 1.0),
+    "sel_log": Metric("log10 of damage over collateral, each plus 1e-4", "max", -4.0),
+    "cause_isolate": Metric("mean of bounded damage and bounded absence of collateral", "max", 0.0),
+    "falloff_cal": Metric("mean distance to the ideal response, in units of D*", "min", 4.0),
+    "falloff_slope": Metric("slope of damage on s^p, in units of D*", "gate", 0.0),
+    "falloff_offset": Metric("damage where s = 0, by the same regression", "min", 1.0),
+    "anchor_cos": Metric("cosine of the concept's latent with its direction", "max", -1.0),
+    "axis_purity": Metric("mean squared alignment of bystanders with the direction", "min", 1.0),
+}
+
+MEMBER_METRICS: dict[str, Metric] = {
+    "recon_mse": Metric("reconstruction error on validation items, clamped output", "min", 1.0),
+    "task_cost": Metric("log10 of reconstruction error over that of the unregularised twin", "min", 6.0),
+    "anchor_cos": Metric("smallest cosine of a concept's latent with its prescribed direction", "max", -1.0),
+    "anchor_fail": Metric("1 if a concept is not where it was pinned: 1 - cos > 0.3", "min", 1.0),
+    "recon_fail": Metric("1 if reconstruction is broken: MSE > 0.01", "min", 1.0),
+    "isolation_fail": Metric("1 if an isolated axis is not reserved: axis_purity^0.5 > 0.3", "min", 1.0),
+    "broken": Metric("1 if training stopped on a non-finite loss", "min", 1.0),
+    "label_rate": Metric("expected share of draws that carry a label", "min", 1.0),
+    "label_n_drawn": Metric("draws that carried a label", "min", float("inf")),
+    "label_n_used": Metric("labelled draws seen while a term that uses the label had weight", "min", float("inf")),
+}
+
+STATISTICS = ("median", "q25", "q75", "mean", "sd", "worst_decile", "rate", "min", "max")
