@@ -7,17 +7,21 @@ and devices are in neither: a digest names a distribution over seeds, and member
 import hashlib
 import json
 import re
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import InstanceOf, SerializeAsAny, ValidationError
+from pydantic import Field, InstanceOf, NonNegativeInt, SerializeAsAny, ValidationError
 
 from prepe.catalog import (
+    CUSTOM,
     DATA,
     DELETIONS,
     MODELS,
     OPERATORS,
     TERMS,
+    AnchorCapturedTerm,
     Axis,
+    CustomModel,
+    CustomTerm,
     DataPart,
     Direction,
     Intervention,
@@ -27,10 +31,13 @@ from prepe.catalog import (
     unknown,
 )
 from prepe.errors import PrepeError
-from prepe.keyframes import Schedule
+from prepe.keyframes import ExtendRule, MoveRule, RatioRule, Schedule
 
 P = TypeVar("P", bound=Part)
-_RESERVED = ("lr", "step", "values", "recon", "total")
+LOSS = "loss-recon"
+"""The schedule's name for the weight of the task's own loss, 1 where no keyframe gives it."""
+_FRAME_KEYS = ("step", "phase", "actions")
+_RESERVED = ("lr", "step", "phase", "actions", "values", "recon", "total", LOSS)
 """What no term can be called: a schedule and a history have these names for something else."""
 _NEEDED = {
     "int_type": "a whole number",
@@ -58,14 +65,48 @@ class Training(Part):
         """Return the model's name: 16 hexadecimal digits of the digest of this data."""
         return _digest(self)
 
+    def phase_data(self, name: str) -> DataPart:
+        """Return the data of a phase: those of the training, with the keys that the phase replaces."""
+        phase = self.schedule.phases.get(name)
+        return _phase_data(self.data, phase.data, name) if phase and phase.data else self.data
+
+    def openers(self) -> list[str]:
+        """Return the schedule's parameters that open the data of any phase, sorted."""
+        phases = [self.data, *(self.phase_data(name) for name in self.schedule.phases)]
+        return sorted({name for data in phases for name in data.opened_by})
+
+    def parameters(self) -> list[str]:
+        """Return every parameter that has a value at every step: `lr`, the terms' weights, what opens the data, and
+        the weight of the task's own loss if a keyframe gives one."""
+        loss = [LOSS] if LOSS in self.schedule.names() else []
+        return ["lr", *self.terms, *self.openers(), *loss]
+
+    def imports(self) -> list[str]:
+        """Return the users' own functions that this training calls, as `package.module:function`."""
+        kinds = [self.model.kind, *(term.kind for term in self.terms.values())]
+        concepts = [label.concept for label in self.data.labels.values() if not label.concept.startswith("hue:")]
+        return sorted({name for name in (*kinds, *concepts) if ":" in name})
+
     def unregularised(self) -> "Training":
         """Return the same training with every term off and no labels: the twin that `task_cost` compares with."""
         return Training(
             data=self.data.model_copy(update={"labels": {}}),
             model=self.model,
             terms={},
-            schedule=self.schedule.only(["lr"]),
+            schedule=self.schedule.only(["lr", LOSS, *self.openers()]),
         )
+
+
+class Cycle(Part):
+    """Items that should lie in a circle, in an order, and the plane of a site in which they should.
+
+    `items` is one of the data's cycles. `grade`, one of the data's grades, should fall towards the middle.
+    """
+
+    items: str
+    axes: Annotated[tuple[NonNegativeInt, NonNegativeInt], Field(strict=False)] = (0, 1)
+    site: str = "bottleneck"
+    grade: str | None = None
 
 
 class Concept(Part):
@@ -90,6 +131,7 @@ class Trial(Part):
     twin: Training | None
     concepts: dict[str, Concept]
     interventions: tuple[SerializeAsAny[InstanceOf[Intervention]], ...]
+    cycle: Cycle | None = None
 
     def digest(self) -> str:
         """Return the trial's name: 16 hexadecimal digits of the digest of this data."""
@@ -137,28 +179,44 @@ def trial(table: dict[str, Any], twin: Training | Literal["own"] | None = "own")
     interventions = tuple(_named_part(OPERATORS, "operator", row, f"interventions[{i}]") for i, row in enumerate(rows))
     _check_concepts(training, concepts)
     _check_interventions(training, concepts, interventions)
+    cycle = _part(Cycle, table["cycle"], "cycle") if table.get("cycle") is not None else None
+    if cycle:
+        _check_cycle(training, cycle)
     return Trial(
         training=training,
         twin=training.unregularised() if twin == "own" else twin,
         concepts=concepts,
         interventions=interventions,
+        cycle=cycle,
     )
 
 
 def _training(table: dict[str, Any]) -> Training:
     data = _named_part(DATA, "kind", _table(table, "data"), "data")
-    model = _named_part(MODELS, "kind", _table(table, "model"), "model")
+    model = _named_part(MODELS, "kind", _table(table, "model"), "model", CustomModel)
     terms = {  # in one order, whatever the file's: sums of floats depend on it, and a digest does not
-        name: _named_part(TERMS, "kind", value, f"terms.{name}")
+        name: _named_part(TERMS, "kind", value, f"terms.{name}", CustomTerm)
         for name, value in sorted(_table(table, "terms", {}).items())
     }
     schedule = _part(Schedule, _table(table, "schedule"), "schedule")
-    _check_terms(terms, model.sites(), data.labels)
-    _check_schedule(schedule, terms)
-    return Training(data=data, model=model, terms=terms, schedule=schedule)
+    _check_terms(terms, model.sites(), data)
+    training = Training(data=data, model=model, terms=terms, schedule=schedule)
+    for name, phase in schedule.phases.items():
+        _phase_data(data, phase.data, name)
+    _check_schedule(training)
+    _check_rules(training)
+    return training
 
 
-def _check_terms(terms: dict[str, Term], sites: dict[str, int], labels: dict[str, Any]) -> None:
+def _phase_data(data: DataPart, changes: dict[str, Any], phase: str) -> DataPart:
+    path = f"schedule.phases.{phase}.data"
+    for key in ("kind", "labels"):
+        if key in changes:
+            raise PrepeError(f"{path}.{key}: a phase cannot have its own; allowed: any other key of [data]")
+    return _part(type(data), {**data.model_dump(exclude={"labels"}), "labels": dict(data.labels), **changes}, path)
+
+
+def _check_terms(terms: dict[str, Term], sites: dict[str, int], data: DataPart) -> None:
     for name, term in terms.items():
         path = f"terms.{name}"
         if name in _RESERVED:
@@ -166,24 +224,62 @@ def _check_terms(terms: dict[str, Term], sites: dict[str, int], labels: dict[str
         if term.site not in sites:
             raise PrepeError(f"{path}.site: the model has no site {term.site!r}; allowed: {', '.join(sites)}")
         for label in term.labels:
-            if label not in labels:
-                allowed = ", ".join(labels) or "none, since [data.labels] is empty"
+            if label not in data.labels:
+                allowed = ", ".join(data.labels) or "none, since [data.labels] is empty"
                 raise PrepeError(f"{path}.labels: no data produces the label {label!r}; allowed: {allowed}")
+        for item in term.items if isinstance(term, AnchorCapturedTerm) else ():
+            if item not in data.items():
+                raise PrepeError(f"{path}.items: {unknown(item, data.items(), 'item')}")
         problem = term.problem(sites[term.site])
         if problem:
             raise PrepeError(f"{path}.{problem[0]}: {problem[1]}")
 
 
-def _check_schedule(schedule: Schedule, terms: dict[str, Term]) -> None:
-    known = ["lr", *terms]
+def _check_schedule(training: Training) -> None:
+    schedule, openers = training.schedule, training.openers()
+    needed = ["lr", *training.terms, *openers]
+    for name in openers:
+        if name in ("lr", LOSS, *training.terms):
+            raise PrepeError(f"data.opened_by.{name}: the schedule has this name for something else; allowed: another")
     for i, frame in enumerate(schedule.keyframes):
         for name in frame.values:
-            if name not in known:
-                raise PrepeError(f"schedule.keyframes[{i}]: {unknown(name, ['step', *known])}")
-    for name in ("lr", *terms):
+            if name not in (*needed, LOSS):
+                raise PrepeError(
+                    f"schedule.keyframes[{i}]: {unknown(name, ['step', 'phase', 'actions', *needed, LOSS])}"
+                )
+    for name in needed:
         if name not in schedule.names():
-            what = "the learning rate 'lr'" if name == "lr" else f"the weight of the term {name!r}"
+            kinds = {
+                "lr": "the learning rate 'lr'",
+                **{term: f"the weight of the term {term!r}" for term in training.terms},
+            }
+            what = kinds.get(name, f"{name!r}, which opens the data")
             raise PrepeError(f"schedule.keyframes: no keyframe gives {what}; allowed: at least one value for each")
+    actions = {action for each in schedule.actions().values() for action in each}
+    for name, term in training.terms.items():
+        if isinstance(term, AnchorCapturedTerm) and term.action not in actions:
+            raise PrepeError(f"terms.{name}.action: {unknown(term.action, sorted(actions), 'action')}, of any keyframe")
+
+
+def _check_rules(training: Training) -> None:
+    parameters, parts = training.parameters(), ["recon", "total", *training.terms]
+    sizes = {training.schedule.phases[name].batch_size for name in training.schedule.phases}
+    draws = {training.phase_data(name).draw for name in ("", *training.schedule.phases)}
+    for i, rule in enumerate(training.schedule.rules):
+        path = f"schedule.rules[{i}]"
+        if rule.measure not in parts:
+            raise PrepeError(f"{path}.measure: {unknown(rule.measure, parts, 'measurement')}")
+        if isinstance(rule, MoveRule) and rule.parameter not in parameters:
+            raise PrepeError(f"{path}.parameter: {unknown(rule.parameter, parameters, 'parameter')}")
+        if isinstance(rule, RatioRule) and rule.measure not in training.terms:
+            raise PrepeError(f"{path}.measure: {unknown(rule.measure, training.terms, 'term')}")
+        if isinstance(rule, RatioRule) and rule.of not in parts:
+            raise PrepeError(f"{path}.of: {unknown(rule.of, parts, 'measurement')}")
+        if isinstance(rule, ExtendRule) and (sizes - {None, training.schedule.batch_size} or draws != {"random"}):
+            raise PrepeError(
+                f"{path}: members wait by themselves, so all phases need batches of one size; "
+                'allowed: draw = "random" and one batch_size'
+            )
 
 
 def _check_direction(path: str, direction: Direction, site: str, sites: dict[str, int]) -> None:
@@ -208,6 +304,19 @@ def _check_concepts(training: Training, concepts: dict[str, Concept]) -> None:
         if concept.similarity not in similarities:
             raise PrepeError(f"{path}.similarity: {unknown(concept.similarity, similarities, 'similarity')}")
         _check_direction(path, concept.direction, concept.site, training.model.sites())
+
+
+def _check_cycle(training: Training, cycle: Cycle) -> None:
+    for key, value, known in (
+        ("items", cycle.items, training.data.cycles()),
+        ("site", cycle.site, list(training.model.sites())),
+        ("grade", cycle.grade, training.data.grades()),
+    ):
+        if value is not None and value not in known:
+            raise PrepeError(f"cycle.{key}: {unknown(value, known, key)}")
+    dim = training.model.sites()[cycle.site]
+    if max(cycle.axes) >= dim or cycle.axes[0] == cycle.axes[1]:
+        raise PrepeError(f"cycle.axes: {list(cycle.axes)}; allowed: two different axes, 0 to {dim - 1}")
 
 
 def _check_interventions(
@@ -237,13 +346,15 @@ def _table(table: dict[str, Any], key: str, default: Any = None) -> dict[str, An
     return value
 
 
-def _named_part(members: dict[str, type[P]], key: str, value: Any, path: str) -> P:
-    """Check one member of an open set, told apart by `key`."""
+def _named_part(members: dict[str, type[P]], key: str, value: Any, path: str, custom: type[P] | None = None) -> P:
+    """Check one member of an open set, told apart by `key`; a user's own, `package.module:function`, is a `custom`."""
     if not isinstance(value, dict):
         raise PrepeError(f"{path}: {value!r} stands where a table is needed")
     name = value.get(key)
     if name is None:
         raise PrepeError(f"{path}.{key}: missing; allowed: {', '.join(members)}")
+    if custom is not None and isinstance(name, str) and CUSTOM.fullmatch(name):
+        return _part(custom, value, path)
     if not isinstance(name, str) or name not in members:
         raise PrepeError(f"{path}.{key}: {unknown(name, members, key)}")
     return _part(members[name], value, path)

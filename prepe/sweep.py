@@ -8,20 +8,24 @@ With a [search] table, a value anywhere in them may be `"$name"` or `"0.5 * $nam
 import re
 import tomllib
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from prepe import spec
-from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, Part, PositiveInt, unknown
+from prepe.catalog import Part, PositiveInt, unknown
 from prepe.errors import PrepeError
+from prepe.measure import Claim, Constraint, Objective
 
-_BODY = ("data", "model", "terms", "schedule", "concepts", "interventions")
+_BODY = ("data", "model", "terms", "schedule", "concepts", "interventions", "cycle")
+_LISTS = ("objectives", "constraints", "claims")
 _REFERENCE = re.compile(r"(?:(?P<factor>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*)?\$(?P<name>\w+)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _LARGEST_SEED = 2**31
-Params = dict[str, int | float]
+Params = dict[str, int | float | str]
+"""A value for every parameter of the space; `variant` names one of the file's variants, if it has any."""
 
 
 def _number(value: Any) -> Any:
@@ -94,6 +98,13 @@ class Distribution(Part):
         low, high = self.range()
         return [low, high] if self.int_ is None else [low, low + self.step, high]
 
+    def values(self) -> list[int | float]:
+        """Return all values of a finite parameter; a range of real numbers has none that could be listed."""
+        if self.choice is not None:
+            return list(self.choice)
+        low, high = self.int_ or (0, -1)
+        return list(range(low, high + 1, self.step))
+
     def holds(self, value: object) -> bool:
         """Say whether a value could have been drawn."""
         if not isinstance(value, int | float):
@@ -104,89 +115,33 @@ class Distribution(Part):
         return low <= value <= high and (self.int_ is None or (value - low) % self.step == 0)
 
 
-class Measure(Part):
-    """A metric over members: of an intervention's effect when one is named, else of the members themselves."""
-
-    intervention: str | None = None
-    metric: str
-    statistic: Literal["median", "q25", "q75", "mean", "sd", "worst_decile", "rate", "min", "max"] = "median"
-    log: bool = False
-
-    @property
-    def name(self) -> str:
-        """The column's name: metric and statistic, after the intervention's label if there is one."""
-        label = f"{self.intervention}." if self.intervention else ""
-        return f"{'log10 ' if self.log else ''}{label}{self.metric}.{self.statistic}"
-
-    def fault(self, trial: spec.Trial, members: int) -> str | None:
-        """Return what is wrong with this measure of a trial with so many members, or None."""
-        labels = [each.label for each in trial.interventions]
-        if self.intervention is not None and self.intervention not in labels:
-            return f"intervention: {unknown(self.intervention, labels, 'intervention')}"
-        metrics = MEMBER_METRICS if self.intervention is None else EFFECT_METRICS
-        if self.metric not in metrics:
-            hint = "; an intervention must be named for it" if self.metric in EFFECT_METRICS else ""
-            return f"metric: {unknown(self.metric, metrics, 'metric')}{hint}"
-        if self.statistic == "sd" and members < 2:
-            return "statistic: 'sd' of one member is not a number; allowed: any other, or more members"
-        if self.intervention is None and self.metric in ("anchor_cos", "anchor_fail") and not trial.concepts:
-            return f"metric: {self.metric!r} needs a concept, and there is none; allowed: with a [concepts] table"
-        if self.metric == "isolation_fail" and not any(each.isolated for each in trial.concepts.values()):
-            return "metric: 'isolation_fail' needs an isolated concept; allowed: with isolated = true in its table"
-        return None
-
-
-class Objective(Measure):
-    """A measure to push one way."""
-
-    goal: Literal["maximize", "minimize"]
-
-
-class Constraint(Measure):
-    """A measure that must lie within a bound; a trial outside is kept, called infeasible, and never best."""
-
-    at_least: float | None = None
-    at_most: float | None = None
-
-    @model_validator(mode="after")
-    def _one_bound(self) -> "Constraint":
-        if (self.at_least is None) == (self.at_most is None):
-            raise ValueError("at_least and at_most: exactly one of them is needed")
-        return self
-
-    @property
-    def name(self) -> str:
-        """The measure's name and the bound, so that what is stored under it is about this bound and no other."""
-        return f"{super().name} " + (f"<= {self.at_most:g}" if self.at_most is not None else f">= {self.at_least:g}")
-
-    def excess(self, value: float) -> float:
-        """Return by how much a value breaks the bound: zero or less when it holds."""
-        if self.at_most is not None:
-            return value - self.at_most
-        return (self.at_least or 0.0) - value
-
-
 class Search(Part):
-    """How the space is searched: parameters, sampler and budget."""
+    """How the space is searched: parameters, sampler and budget; `grid` tries every point of choices and integers."""
 
     space: Annotated[dict[str, Distribution], Field(min_length=1)]
-    trials: PositiveInt
-    sampler: Literal["tpe", "nsga2", "random"] = "tpe"
+    trials: PositiveInt | None = None
+    sampler: Literal["tpe", "nsga2", "random", "grid"] = "tpe"
     startup_trials: PositiveInt = 10
     seed: Annotated[int, Field(ge=0, le=_LARGEST_SEED)] = 0
 
 
 class Record(Part):
-    """What is kept of training beside its result; it changes no result and is in no digest."""
+    """What is kept of training beside its result; it changes no result and is in no digest.
+
+    At `checkpoints`, counted in updates done, and at the end of every phase, all members' weights are kept and
+    measured; at `snapshots`, latents and outputs of the shown members.
+    """
 
     history_stride: PositiveInt = 15
+    checkpoints: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = ()
     snapshots: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = ()
     shown_members: Annotated[int, Field(ge=0)] = 1
 
 
 class Resources(Part):
-    """What one job asks for."""
+    """What one job asks for, and how many trials of one shape it trains in one batch."""
 
+    pack: PositiveInt = 1
     concurrency: PositiveInt | None = None
     cpus: PositiveInt = 1
     gpus: Annotated[float, Field(ge=0)] = 0.0
@@ -195,17 +150,21 @@ class Resources(Part):
 class Sweep(Part):
     """A checked sweep file.
 
-    `body` is the plain table that `trial` fills in; `members` seeds follow on `first_seed`.
+    `body` is the plain table that `trial` fills in, after laying a variant over it; `members` seeds follow on
+    `first_seed`. Without `twin`, no unregularised twin is trained, and there is no `task_cost`.
     """
 
     name: str
     question: str
     members: PositiveInt
     first_seed: Annotated[int, Field(ge=0, le=_LARGEST_SEED)] = 0
+    twin: bool = True
     record: Record = Record()
     resources: Resources = Resources()
     objectives: tuple[Objective, ...] = ()
     constraints: tuple[Constraint, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    variants: dict[str, dict[str, Any]] = {}
     search: Search | None = None
     body: dict[str, Any]
 
@@ -217,11 +176,30 @@ class Sweep(Part):
     @property
     def trials(self) -> int:
         """How many distinct configurations the sweep asks for."""
-        return self.search.trials if self.search else 1
+        if self.search and self.search.trials is not None:
+            return self.search.trials
+        return len(self.points() or ())
+
+    @property
+    def space(self) -> dict[str, Distribution]:
+        """The parameters that are searched."""
+        return self.search.space if self.search else {}
+
+    def points(self) -> list[Params] | None:
+        """Return every point to try, in order, where these are fixed: each variant, or a grid; None for a sampler."""
+        if self.search and self.search.sampler != "grid":
+            return None
+        axes = {"variant": list(self.variants)} if self.variants else {}
+        values = {name: each.values() for name, each in self.space.items()}
+        points = [
+            dict(zip((*axes, *values), point, strict=True)) for point in product(*axes.values(), *values.values())
+        ]
+        return sorted(points, key=lambda point: point != self.start())  # the start first, the others as they are
 
     def start(self) -> Params:
         """Return the parameters that the search starts from."""
-        return {name: each.start for name, each in self.search.space.items()} if self.search else {}
+        first: Params = {"variant": next(iter(self.variants))} if self.variants else {}
+        return first | {name: each.start for name, each in self.space.items()}
 
     def trial(self, params: Params) -> spec.Trial:
         """Return the trial at one point of the space.
@@ -229,9 +207,13 @@ class Sweep(Part):
         The twin has the trial's sizes and data, and the schedule of the starting point: so trials of one size share it,
         and `task_cost` compares all of them with the same training.
         """
-        model = spec.trial(_filled(self.body, params))
-        twin = _filled(self.body, params) | {"schedule": _filled(self.body["schedule"], self.start())}
-        return model.model_copy(update={"twin": spec.trial(twin).training.unregularised()})
+        variant = {"variant": params["variant"]} if self.variants else {}
+        body = _laid_over(self.body, self.variants[str(params["variant"])]) if self.variants else self.body
+        model = spec.trial(_filled(body, params), twin=None)
+        if not self.twin:
+            return model
+        twin = _filled(body, params) | {"schedule": _filled(body["schedule"], self.start() | variant)}
+        return model.model_copy(update={"twin": spec.trial(twin, twin=None).training.unregularised()})
 
 
 def load(path: str | Path, *, trials: int | None = None, members: int | None = None) -> Sweep:
@@ -280,7 +262,7 @@ def from_table(name: str, table: dict[str, Any]) -> Sweep:
     for key in head:
         if key not in allowed:
             raise PrepeError(unknown(key, allowed))
-    for key in ("objectives", "constraints"):
+    for key in _LISTS:
         if not isinstance(head.get(key, []), list):
             raise PrepeError(f"{key}: a list of tables is needed here, each headed [[{key}]]")
         head[key] = tuple(head.get(key, []))
@@ -294,9 +276,20 @@ def from_table(name: str, table: dict[str, Any]) -> Sweep:
 
 def _check(sweep: Sweep) -> None:
     """Check what only shows with values filled in: at the start, and at the ends of every parameter."""
-    space = sweep.search.space if sweep.search else {}
-    _check_references(sweep.body, space)
+    _check_references(sweep.body, sweep.variants, sweep.space)
+    _check_points(sweep)
     start = sweep.trial(sweep.start())
+    for name in sweep.variants:
+        try:
+            sweep.trial(sweep.start() | {"variant": name})
+        except PrepeError as error:
+            raise PrepeError(f"{error} (with variants.{name})") from None
+    for i, claim in enumerate(sweep.claims):
+        if claim.variant is not None and claim.variant not in sweep.variants:
+            raise PrepeError(f"claims[{i}].variant: {unknown(claim.variant, sweep.variants, 'variant')}")
+        fault = claim.fault(start, sweep.members)
+        if fault:
+            raise PrepeError(f"claims[{i}].{fault}")
     for key, measures in (("objectives", sweep.objectives), ("constraints", sweep.constraints)):
         for i, measure in enumerate(measures):
             fault = measure.fault(start, sweep.members)
@@ -304,9 +297,9 @@ def _check(sweep: Sweep) -> None:
                 raise PrepeError(f"{key}[{i}].{fault}")
             if measure.name in [each.name for each in measures[:i]]:
                 raise PrepeError(f"{key}[{i}]: {measure.name!r} stands twice; allowed: each once")
-    if sweep.search and not sweep.objectives:
+    if sweep.points() is None and not sweep.objectives:
         raise PrepeError("objectives: a search needs at least one [[objectives]] table")
-    for name, each in space.items():
+    for name, each in sweep.space.items():
         for value in each.probes():
             try:
                 sweep.trial(sweep.start() | {name: value})
@@ -314,10 +307,25 @@ def _check(sweep: Sweep) -> None:
                 raise PrepeError(f"{error} (with {name} = {value}, which search.space.{name} allows)") from None
 
 
-def _check_references(body: dict[str, Any], space: dict[str, Distribution]) -> None:
+def _check_points(sweep: Sweep) -> None:
+    """Check that a search has a budget and a sampler that fit its space."""
+    if sweep.search is None:
+        return
+    if sweep.search.sampler != "grid":
+        if sweep.variants:
+            raise PrepeError(f'variants: a search by {sweep.search.sampler!r} has none; allowed: sampler = "grid"')
+        if sweep.search.trials is None:
+            raise PrepeError("search.trials: missing, and it has no default")
+    elif endless := [name for name, each in sweep.space.items() if each.choice is None and each.int_ is None]:
+        raise PrepeError(f"search.space.{endless[0]}: a grid needs a finite parameter; allowed: int or choice")
+
+
+def _check_references(
+    body: dict[str, Any], variants: dict[str, dict[str, Any]], space: dict[str, Distribution]
+) -> None:
     """Check that every text with a `$` is a reference to a parameter, and that every parameter is used."""
     used = set()
-    for path, text in _references(body):
+    for path, text in (*_references(body), *_references(variants, "variants")):
         match = _REFERENCE.fullmatch(text)
         if not match:
             raise PrepeError(f"{path}: {text!r} is not understood; allowed: '$name', or a factor as in '0.5 * $name'")
@@ -341,6 +349,19 @@ def _references(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield path, value
 
 
+def _laid_over(table: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return a table with changes: tables are joined, anything else is replaced, and what is false is taken out."""
+    merged = dict(table)
+    for key, change in changes.items():
+        if change is False:
+            merged.pop(key, None)
+        elif isinstance(change, dict) and isinstance(merged.get(key), dict):
+            merged[key] = _laid_over(merged[key], change)
+        else:
+            merged[key] = change
+    return merged
+
+
 def _filled(value: Any, params: Params) -> Any:
     """Return a table with its references replaced by parameters."""
     if isinstance(value, dict):
@@ -351,4 +372,5 @@ def _filled(value: Any, params: Params) -> Any:
     if not match:
         return value
     number = params[match["name"]]
+    assert not isinstance(number, str)  # only a variant is a text, and no reference names it
     return number if match["factor"] is None else float(f"{float(match['factor']) * number:.12g}")

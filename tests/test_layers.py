@@ -16,6 +16,7 @@ LAYERS = (  # from the ground up: a part imports from the rows above it, and fro
     ("catalog",),
     ("keyframes",),
     ("spec",),
+    ("measure",),
     ("sweep",),
     ("store", "data", "schedule", "metrics"),
     ("models", "figures"),
@@ -28,7 +29,7 @@ LAYERS = (  # from the ground up: a part imports from the rows above it, and fro
     ("cli",),
 )
 """The parts of the package: modules, and packages with all their modules that are not a part of their own."""
-WITHOUT_TORCH = ("catalog", "keyframes", "spec", "sweep", "store", "data", "schedule", "metrics", "figures", "report")
+WITHOUT_TORCH = ("catalog", "keyframes", "spec", "measure", "sweep", "store", "data", "schedule", "metrics", "figures", "report")
 HEAVY = ("torch", "ray", "optuna", "matplotlib", "skimage", "pyarrow", "duckdb", "pydantic", "numpy", "typer", "rich")
 
 

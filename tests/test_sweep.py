@@ -189,12 +189,12 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "an unknown key": (
         "members = 3",
         "menbers = 3",
-        "unknown key 'menbers' (did you mean 'members'?); allowed: question, members, first_seed, record, resources,",
+        "unknown key 'menbers' (did you mean 'members'?); allowed: question, members, first_seed, twin, record, resources,",
     ),
     "an unknown key in a table": (
         "size = 3",
         "siez = 3",
-        "data: unknown key 'siez' (did you mean 'size'?); allowed: kind, labels, size",
+        "data: unknown key 'siez' (did you mean 'size'?); allowed: kind, labels, draw, epoch, opened_by, weigh, size",
     ),
     "an unknown key in a part": (
         "rate = 0.5",

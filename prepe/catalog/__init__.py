@@ -5,7 +5,7 @@ promise; the code that keeps it is in the package of the same name (`data`, `mod
 `metrics`).
 """
 
-from prepe.catalog.data import DATA, NAMED_COLORS, DataPart, Label, RgbGrid
+from prepe.catalog.data import CUSTOM, DATA, HUES, NAMED_COLORS, Coordinates, DataPart, HsvCube, Label, RgbGrid, Span
 from prepe.catalog.directions import Axis, Direction, Vector
 from prepe.catalog.interventions import (
     DELETIONS,
@@ -18,16 +18,21 @@ from prepe.catalog.interventions import (
     Repel,
     Suppress,
 )
-from prepe.catalog.metrics import EFFECT_METRICS, MEMBER_METRICS, STATISTICS, Metric
-from prepe.catalog.models import MODELS, Autoencoder, ModelPart
+from prepe.catalog.metrics import EFFECT_METRICS, MEMBER_METRICS, STAGE_METRICS, STATISTICS, Metric
+from prepe.catalog.models import MODELS, Autoencoder, CustomModel, ModelPart
 from prepe.catalog.part import Fraction, NonNegative, Part, Positive, PositiveInt, unknown
 from prepe.catalog.terms import (
     TERMS,
+    AnchorCapturedTerm,
+    AnchorEuclideanTerm,
     AnchorTerm,
     AntiAnchorTerm,
     AntiSubspaceTerm,
     AxesTerm,
+    CustomTerm,
     Directed,
+    PlanarityTerm,
+    RepelEuclideanTerm,
     SeparateTerm,
     SubspaceTerm,
     Term,
@@ -35,27 +40,36 @@ from prepe.catalog.terms import (
 )
 
 __all__ = [
+    "CUSTOM",
     "DATA",
     "DELETIONS",
     "EFFECT_METRICS",
+    "HUES",
     "MEMBER_METRICS",
     "MODELS",
     "NAMED_COLORS",
     "OPERATORS",
+    "STAGE_METRICS",
     "STATISTICS",
     "TERMS",
     "Ablate",
+    "AnchorCapturedTerm",
+    "AnchorEuclideanTerm",
     "AnchorTerm",
     "AntiAnchorTerm",
     "AntiSubspaceTerm",
     "Autoencoder",
     "AxesTerm",
     "Axis",
+    "Coordinates",
+    "CustomModel",
+    "CustomTerm",
     "DataPart",
     "Directed",
     "Direction",
     "Fraction",
     "Gate",
+    "HsvCube",
     "Intervention",
     "Label",
     "Mapper",
@@ -63,12 +77,15 @@ __all__ = [
     "ModelPart",
     "NonNegative",
     "Part",
+    "PlanarityTerm",
     "Positive",
     "PositiveInt",
     "Prune",
     "Repel",
+    "RepelEuclideanTerm",
     "RgbGrid",
     "SeparateTerm",
+    "Span",
     "SubspaceTerm",
     "Suppress",
     "Term",

@@ -1,15 +1,19 @@
 """Terms of the loss."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from prepe.catalog.data import CUSTOM
 from prepe.catalog.directions import Direction
-from prepe.catalog.part import Fraction, Part
+from prepe.catalog.part import Fraction, Part, Positive
 
 
 class Term(Part):
     """What every term of the loss has: a site and, when it is not for all samples, the labels it listens to."""
+
+    per_sample: ClassVar[bool] = True
+    """Whether it is about each sample, so that a sample's weight counts; else it is one number for the batch."""
 
     kind: str
     site: str = "bottleneck"
@@ -34,6 +38,27 @@ class AnchorTerm(Directed):
     """Pull samples to a direction: 1 - cos(z, v)."""
 
     kind: Literal["anchor"]
+
+
+class AnchorEuclideanTerm(Directed):
+    """Pull samples to the end of a direction: |z - radius v| ** 2."""
+
+    kind: Literal["anchor_euclidean"]
+    radius: Positive = 1.0
+
+
+class AnchorCapturedTerm(Term):
+    """Keep some items where they were at an action: mean over items and coordinates of (z - z*) ** 2, 0 before it."""
+
+    per_sample = False
+
+    kind: Literal["anchor_captured"]
+    items: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
+    action: str = "anchor"
+
+    def key(self) -> str:
+        """Return the name of what is captured: equal for terms that capture the same."""
+        return "/".join((self.action, self.site, *self.items))
 
 
 class AntiAnchorTerm(Directed):
@@ -68,6 +93,13 @@ class SubspaceTerm(AxesTerm):
         return super().problem(dim)
 
 
+class PlanarityTerm(SubspaceTerm):
+    """Keep samples in the span of some axes: the mean of squares of all other coordinates."""
+
+    kind: Literal["planarity"]  # type: ignore[assignment]
+    axes: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, strict=False)] = (0, 1)
+
+
 class AntiSubspaceTerm(AxesTerm):
     """Keep samples out of the span of some axes: the sum of squares of those coordinates."""
 
@@ -87,6 +119,18 @@ class SeparateTerm(Term):
         return None
 
 
+class RepelEuclideanTerm(AxesTerm):
+    """Spread a batch over the span of some axes: (1 / B ** 2) sum over pairs of 1 / (|p - q| ** 2 + 1e-6).
+
+    With `diagonal`, each sample also counts against itself, a constant 1e6 / B without gradient.
+    """
+
+    per_sample = False
+
+    kind: Literal["repel_euclidean"]
+    diagonal: bool = False
+
+
 class UnitNormTerm(Term):
     """Keep activations at unit length: (|z| - 1) ** 2."""
 
@@ -94,11 +138,22 @@ class UnitNormTerm(Term):
     site: str = "encoder"
 
 
+class CustomTerm(Term):
+    """A user's own term: `kind` names a function, `package.module:function`, of a context and the `parameters`."""
+
+    kind: Annotated[str, Field(pattern=CUSTOM.pattern)]
+    parameters: dict[str, Any] = {}
+
+
 TERMS: dict[str, type[Term]] = {
     "anchor": AnchorTerm,
+    "anchor_euclidean": AnchorEuclideanTerm,
+    "anchor_captured": AnchorCapturedTerm,
     "anti_anchor": AntiAnchorTerm,
     "subspace": SubspaceTerm,
+    "planarity": PlanarityTerm,
     "anti_subspace": AntiSubspaceTerm,
     "separate": SeparateTerm,
+    "repel_euclidean": RepelEuclideanTerm,
     "unit_norm": UnitNormTerm,
 }

@@ -17,6 +17,9 @@ class Context:
         sites: site -> activations, `(*members, batch, width)`.
         labels: label -> which samples carry it, `(*members, batch)`.
         decode: the model's second half, latents -> outputs.
+        captured: `key()` of a term that captures -> its items' inputs, `(items, inputs)`, and the activations that they
+            had at its site when it did, `(*members, items, width)`, or None before that.
+        activations: the model's activations of given inputs, (inputs `(*members, items, inputs)`, site) -> activations.
         unit_sites: sites where the model itself gives unit length, which need no second division.
     """
 
@@ -27,6 +30,8 @@ class Context:
     labels: dict[str, Tensor] = field(default_factory=dict)
     decode: Callable[[Tensor], Tensor] | None = None
     unit_sites: frozenset[str] = frozenset()
+    captured: dict[str, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
+    activations: Callable[[Tensor, str], Tensor] | None = None
     _units: dict[str, Tensor] = field(default_factory=dict)
     _coordinates: dict[tuple[int, int], Tensor] = field(default_factory=dict)
 

@@ -6,7 +6,7 @@ at once, in one file, and never again. A member is named by its seed.
 
 import pyarrow as pa
 
-from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS
+from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, STAGE_METRICS
 
 VERSION = 1
 
@@ -30,6 +30,8 @@ _COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "labels_used": _by_name,  # label -> the same, while a term that uses it had weight
         "label_n_drawn": _int,
         "label_n_used": _int,
+        "final_parts": _reals_by_name,  # recon, total, term -> its mean over the last 200 updates
+        "phase_spikes": _reals_by_name,  # step of a phase's start -> peak of the loss after over its median before
         "steps": _int,
         "wall_s": _real,  # of the whole block
         "cpu_s": _real,  # of the whole block
@@ -46,7 +48,7 @@ _COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "model": _text,
         "block": _text,
         "step": _int,
-        "quantity": _text,  # "loss" | "term" | "hyperparameter" | "label"
+        "quantity": _text,  # "loss" | "term" | "hyperparameter" | "label" | "rule" (how often it has acted)
         "name": _text,  # recon, total, or the name of a term, hyperparameter or label
         "members": _int,  # how many have a finite value
         "mean": _real,
@@ -55,6 +57,15 @@ _COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "median": _real,
         "q75": _real,
         "q95": _real,
+    },
+    # weights of all members on the way, after so many updates; phase: the one that ended there, if one did
+    "checkpoints": {
+        "model": _text,
+        "block": _text,
+        "seed": _int,
+        "step": _int,
+        "phase": _text,
+        "weights": pa.list_(pa.float32()),
     },
     # latents of shown members at chosen steps, before that step's update; the last is after training
     "snapshots": {
@@ -94,9 +105,21 @@ _COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "seed": _int,
         **dict.fromkeys(MEMBER_METRICS, _real),
         "twin_mse": _real,
+        "final_parts": _reals_by_name,
+        "phase_spikes": _reals_by_name,
         "val_terms": _reals_by_name,  # term -> its value on the validation items
         "broken_step": _int,
         "broken_term": _text,
+    },
+    # one row a member and checkpoint: what its weights were worth there
+    "stages": {
+        "trial": _text,
+        "block": _text,
+        "model": _text,
+        "seed": _int,
+        "step": _int,
+        "phase": _text,
+        **dict.fromkeys(STAGE_METRICS, _real),
     },
     "effects": {
         "trial": _text,

@@ -1,0 +1,58 @@
+"""The application that every verb joins, and the options that several verbs have."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from prepe import __version__
+from prepe.errors import PrepeError
+
+app = typer.Typer(
+    name="prepe",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Sweeps over neural networks whose concepts sit where they were told to sit.",
+)
+FAILED, BAD_INPUT, STOPPED = 1, 2, 130
+
+Results = Annotated[
+    Path | None,
+    typer.Option("--results", metavar="DIR", help="The store. Default: $PREPE_RESULTS, else results/."),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+
+
+def main() -> None:
+    """Run the command line: a user's error is one message and exit code 2, Ctrl-C is exit code 130."""
+    try:
+        app()
+    except PrepeError as error:
+        leave(f"prepe: {error}", BAD_INPUT)
+    except KeyboardInterrupt:
+        leave("prepe: stopped", STOPPED)
+    except BrokenPipeError:
+        sys.stderr.close()
+
+
+def leave(message: str, code: int) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and leave.")
+    ] = False,
+) -> None:
+    pass

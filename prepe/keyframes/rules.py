@@ -1,0 +1,83 @@
+"""Rules of a schedule that react to measurements, each member's to its own.
+
+A measurement is a part of the loss, as it was at the update before: `recon`, `total`, or a term by name, unweighted
+(but for `total`). It is smoothed as m <- m + (x - m) / smooth_steps, from the first value that there is; a term
+without weight has no value, and what was measured last stays.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from prepe.catalog import NonNegative, Part, Positive, PositiveInt
+
+
+class _Watching(Part):
+    """What every rule has: a name, what it measures, and from which step of the schedule to which it is awake."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")]
+    measure: str
+    smooth_steps: PositiveInt = 50
+    from_step: Annotated[int, Field(ge=0)] = 0
+    to_step: Annotated[int, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _awake(self) -> "_Watching":
+        if self.to_step is not None and self.to_step < self.from_step:
+            raise ValueError(f"to_step {self.to_step} lies before from_step {self.from_step}; allowed: not before it")
+        return self
+
+
+class _Threshold(_Watching):
+    """A rule with one threshold to fall below or to rise above."""
+
+    below: Positive | None = None
+    above: Positive | None = None
+
+    @model_validator(mode="after")
+    def _one_threshold(self) -> "_Threshold":
+        if (self.below is None) == (self.above is None):
+            raise ValueError("below and above: exactly one of them is needed")
+        return self
+
+
+class MoveRule(_Threshold):
+    """When a measurement crosses a threshold, move a parameter to a value, over some steps, with minimum jerk.
+
+    It fires again only after the measurement has gone back by `hysteresis`, a share of the threshold, beyond it; at
+    most `times`. The next keyframe of the parameter takes over from wherever the move has got to.
+    """
+
+    kind: Literal["move"]
+    parameter: str
+    to: NonNegative
+    steps: PositiveInt
+    hysteresis: NonNegative = 0.1
+    times: PositiveInt = 1
+
+
+class RatioRule(_Watching):
+    """Hold a ratio: set a term's weight so that weight * measure is `ratio` times the weighted part `of`.
+
+    `measure` is the term; its weight is smoothed by both measurements and kept within `at_least` and `at_most`.
+    """
+
+    kind: Literal["ratio"]
+    of: str
+    ratio: Positive
+    at_least: NonNegative = 0.0
+    at_most: Positive
+
+
+class ExtendRule(_Threshold):
+    """Hold a phase at its last step until a measurement is below (or above) a threshold, for `at_most_steps` at most.
+
+    Each member waits by itself: it goes on with the schedule, later by the steps that it waited.
+    """
+
+    kind: Literal["extend"]
+    phase: str
+    at_most_steps: PositiveInt
+
+
+Rule = Annotated[MoveRule | RatioRule | ExtendRule, Field(discriminator="kind")]
