@@ -13,16 +13,32 @@ PIP_INSTALL = $(VENV)/bin/python -m pip install $(PIP_FLAGS)
 PIP_FLAGS = --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test bench lint fix types wheel lock clean
+.PHONY: help sweep test check experiments publish bench lint fix types wheel lock clean
 
 help: ## Say what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 sweep: $(INSTALLED) ## Run the main job at its small budget; ARGS="--trials 200" for more
 	$(VENV)/bin/prepe run sweeps/delete-red.toml $(ARGS)
 
 test: $(INSTALLED) ## Run the quick tests; ARGS='-m "slow or cluster"' for the others
-	$(VENV)/bin/pytest $(ARGS)
+	$(VENV)/bin/pytest --numprocesses auto --dist loadscope $(ARGS)
+
+check: $(INSTALLED) ## Check the claims of all experiments on the rows in published/; nothing is trained
+	$(VENV)/bin/prepe check $(EXPERIMENTS) --results published --all
+
+# The main job is a search, and has no claims.
+EXPERIMENTS := $(filter-out sweeps/delete-red.toml,$(wildcard sweeps/*.toml))
+
+experiments: $(INSTALLED) ## Run every experiment, as far as results/ lacks it, and check its claims
+	$(VENV)/bin/prepe run $(EXPERIMENTS) $(ARGS)
+	$(VENV)/bin/prepe check $(EXPERIMENTS) --all
+
+publish: $(INSTALLED) ## Copy what make experiments made from results/ to published/
+	$(VENV)/bin/prepe publish $(EXPERIMENTS) --to published --figures ''
+	for sweep in ex-1.8 ex-2.4.1 ex-2.9.1; do $(VENV)/bin/prepe draw $$sweep; done
+	$(VENV)/bin/prepe publish ex-1.8 --to published --figures '*-combinations*'
+	$(VENV)/bin/prepe publish ex-2.4.1 ex-2.9.1 --to published --figures '*-before-after*'
 
 bench: $(VENV)/.installed-bench ## Measure speed and memory beside plain PyTorch and JAX: about ten minutes
 	$(VENV)/bin/python -m tests.bench $(ARGS)

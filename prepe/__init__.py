@@ -1,20 +1,27 @@
 """prepe: sweeps over neural networks whose concepts sit where they were told to sit.
 
-The verbs of the command line, one call each: `run`, `ls`, `top`, `show`, `query`, `reproduce`; and `load`, which gives
-a trained member as a module with the directions of its concepts. They import what they need when they are called.
+The verbs of the command line, one call each, under the same names; and `load`, which gives a trained member as a module
+with the directions of its concepts, and `load_export`, which does so from exported files. They import what they need
+when they are called.
 """
 
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from prepe.errors import PrepeError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from prepe.claims import Checked
     from prepe.launch import Queue
+    from prepe.launch.rescore import Rescored
+    from prepe.members import Front, ItemTable, Paired
+    from prepe.publication import Published
     from prepe.reproduction import Loaded, Reproduction
+    from prepe.weights import Exported
 
 try:
     __version__ = version("prepe")
@@ -22,6 +29,7 @@ except PackageNotFoundError:
     __version__ = "0+unknown"
 
 Results = str | Path | None
+Files = str | Path | Sequence[str | Path]
 
 
 def run(
@@ -32,13 +40,14 @@ def run(
     results: Results = None,
     **options: Any,
 ) -> "Queue":
-    """Do what a sweep file asks for and the store does not have yet; see `prepe.launch.run` for the options.
+    """Do what a sweep file asks for and the store does not have yet; see `prepe.launch.Session` for the options.
 
     `trials` and `members` override the file. The rows of all ended proposals are in the result's `done`.
     """
     from prepe import launch, store, sweep
 
-    return launch.run(sweep.load(file, trials=trials, members=members), store.default_root(results), **options)
+    loaded = sweep.load(file, trials=trials, members=members)
+    return launch.run(loaded, store.default_root(results), folder=Path(file).parent, **options)
 
 
 def ls(results: Results = None) -> list[dict[str, Any]]:
@@ -77,11 +86,140 @@ def reproduce(trial: str, results: Results = None, **options: Any) -> "Reproduct
     return again(trial, store.default_root(results), **options)
 
 
-def load(trial: str, member: int, results: Results = None) -> "Loaded":
+def rescore(file: str | Path, *, members: int | None = None, results: Results = None, **options: Any) -> "Rescored":
+    """Measure stored weights as a sweep file says today; see `prepe.launch.rescore` for the options."""
+    from prepe import store, sweep
+    from prepe.launch.rescore import rescore as again
+
+    loaded = sweep.load(file, members=members)
+    return again(loaded, store.default_root(results), folder=Path(file).parent, **options)
+
+
+def diff(a: str, b: str, metrics: list[str] | None = None, results: Results = None) -> "list[Paired]":
+    """Compare two trials, or variants as `SWEEP:VARIANT`, on equal seeds; see `prepe.members.diff`."""
+    from prepe import members, store
+
+    root = store.default_root(results)
+    return members.diff(members.find(root, a), members.find(root, b), metrics)
+
+
+def front(trial: str, results: Results = None, **options: Any) -> "Front":
+    """Return the Pareto front over a trial's members, and the chosen one; see `prepe.members.front` for the options."""
+    from prepe import members, store
+
+    return members.front(members.find(store.default_root(results), trial), **options)
+
+
+def colors(trial: str, member: int | None = None, best: bool = False, results: Results = None) -> "ItemTable":
+    """Return the errors of a trial's named items: of a member, the best one, or means; see `prepe.members.ItemTable`.
+
+    Raises:
+        PrepeError: a member and the best one are both asked for; or there is no such trial or member.
+    """
+    from prepe import members, store
+
+    if best and member is not None:
+        raise PrepeError("member and best: both are given; allowed: at most one")
+    root = store.default_root(results)
+    found = members.find(root, trial)
+    return members.item_table(found, root, members.shown(found) if best else member)
+
+
+def export(trial: str, member: int, results: Results = None, **options: Any) -> "Exported":
+    """Write a stored member's weights and what they are to two files; see `prepe.weights.export` for the options."""
+    from prepe import store, weights
+
+    return weights.export(trial, member, store.default_root(results), **options)
+
+
+def load_export(path: str | Path, allow_imports: bool = False) -> "Loaded":
+    """Return an exported member as a module with its concepts' directions; see `prepe.weights.load`."""
+    from prepe import weights
+
+    return weights.load(path, allow_imports)
+
+
+def check(files: Files | None = None, results: Results = None) -> "list[Checked]":
+    """Check sweep files' claims on stored rows, all of the folder `sweeps` by default; see `prepe.claims.check`."""
+    from prepe import claims
+
+    return claims.check(None if files is None else [Path(each) for each in _list(files)], results)
+
+
+def publish(sweeps: Files, to: str | Path, results: Results = None, **options: Any) -> "list[Published]":
+    """Copy sweeps to another store, as few small files; see `prepe.publication.publish` for the options."""
+    from prepe import publication, store
+
+    return publication.publish([str(each) for each in _list(sweeps)], Path(to), store.default_root(results), **options)
+
+
+def draw(name: str, out: str | Path | None = None, results: Results = None) -> list[Path]:
+    """Draw every figure that makes sense for a name; see `prepe.report.draw`."""
+    from prepe import report, store
+
+    return report.draw(name, store.default_root(results), Path(out) if out is not None else None)
+
+
+def animate(trial: str, results: Results = None, **options: Any) -> Path:
+    """Write a film of one member's latents through its training; see `prepe.replay.animate` for the options."""
+    from prepe import replay, store
+
+    return replay.animate(trial, store.default_root(results), **options)
+
+
+def schedule(file: str | Path, at: int | None = None, variant: str | None = None) -> list[dict[str, Any]]:
+    """Return a row for each keyframe of a sweep file or dopesheet, or one for step `at`; see `prepe.timeline`."""
+    from prepe import timeline
+
+    loaded = timeline.load(file, variant)
+    return timeline.keyframes(loaded) if at is None else [timeline.at(loaded, at, file)]
+
+
+def new(file: str | Path, kind: Literal["search", "fixed"] = "search", force: bool = False) -> Path:
+    """Write a sweep file to begin with; see `prepe.scaffold.write`."""
+    from prepe import scaffold
+
+    return scaffold.write(file, kind, force)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of sweep files; see `prepe.sweep_schema`."""
+    from prepe.sweep_schema import sweep_schema
+
+    return sweep_schema()
+
+
+def load(trial: str, member: int, results: Results = None, allow_imports: bool = False) -> "Loaded":
     """Return a stored member as a module with its concepts' directions; see `prepe.reproduction.load`."""
     from prepe.reproduction import load as stored
 
-    return stored(trial, member, results)
+    return stored(trial, member, results, allow_imports)
 
 
-__all__ = ["PrepeError", "load", "ls", "query", "reproduce", "run", "show", "top"]
+def _list(files: Files) -> Sequence[str | Path]:
+    return [files] if isinstance(files, str | Path) else files
+
+
+__all__ = [
+    "PrepeError",
+    "animate",
+    "check",
+    "colors",
+    "diff",
+    "draw",
+    "export",
+    "front",
+    "load",
+    "load_export",
+    "ls",
+    "new",
+    "publish",
+    "query",
+    "reproduce",
+    "rescore",
+    "run",
+    "schedule",
+    "schema",
+    "show",
+    "top",
+]

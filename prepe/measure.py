@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from prepe import spec
-from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, NonNegative, Part, unknown
+from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, NonNegative, Part, Statistic, unknown
 
-Statistic = Literal["median", "q25", "q75", "mean", "sd", "worst_decile", "rate", "min", "max"]
+_OF_CYCLE, _OF_GRADE = ("ring_", "off_plane"), "grade_"
 
 
 class Measure(Part):
@@ -38,11 +38,23 @@ class Measure(Part):
             return f"metric: {unknown(self.metric, metrics, 'metric')}{hint}"
         if self.statistic == "sd" and members < 2:
             return "statistic: 'sd' of one member is not a number; allowed: any other, or more members"
-        if self.intervention is None and self.metric in ("anchor_cos", "anchor_fail") and not trial.concepts:
-            return f"metric: {self.metric!r} needs a concept, and there is none; allowed: with a [concepts] table"
-        if self.metric == "isolation_fail" and not any(each.isolated for each in trial.concepts.values()):
-            return "metric: 'isolation_fail' needs an isolated concept; allowed: with isolated = true in its table"
-        return None
+        need = None if self.intervention else _lacked(self.metric, trial)
+        return f"metric: {self.metric!r} needs {need}" if need else None
+
+
+def _lacked(metric: str, trial: spec.Trial) -> str | None:
+    """Return what a metric of members needs and a trial does not have, with how to get it, or None."""
+    if metric in ("anchor_cos", "anchor_fail", "anchor_distance") and not trial.concepts:
+        return "a concept, and there is none; allowed: with a [concepts] table"
+    if metric == "isolation_fail" and not any(each.isolated for each in trial.concepts.values()):
+        return "an isolated concept; allowed: with isolated = true in its table"
+    if metric == "task_cost" and trial.twin is None:
+        return "the unregularised twin; allowed: without twin = false"
+    if metric.startswith(_OF_CYCLE) and trial.cycle is None:
+        return "a cycle of items, and there is none; allowed: with a [cycle] table"
+    if metric.startswith(_OF_GRADE) and (trial.cycle is None or trial.cycle.grade is None):
+        return "a grade of the cycle; allowed: with grade in the table [cycle]"
+    return None
 
 
 class Objective(Measure):
@@ -81,7 +93,7 @@ class Claim(Part):
     The values, one a seed, are a `metric` of members (of an intervention's effect, when one is named; of one `variant`,
     when the file has several), or the columns `seed` and `value` that `sql` selects. Their `statistic` must be
     `at_least` or `at_most` a number, or both, or `equals` it within `tolerance`. A claim that is known not to hold says
-    in `fails` what was found.
+    in `fails` what was found. See `prepe.claims`.
     """
 
     says: Annotated[str, Field(min_length=1)]
@@ -94,7 +106,7 @@ class Claim(Part):
     at_most: float | None = None
     equals: float | None = None
     tolerance: NonNegative | None = None
-    fails: str | None = None
+    fails: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> "Claim":
@@ -106,6 +118,8 @@ class Claim(Part):
             raise ValueError("at_least, at_most or both, or equals with tolerance, are needed")
         if (self.equals is None) != (self.tolerance is None):
             raise ValueError("equals and tolerance go together")
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError(f"at_least {self.at_least:g} is above at_most {self.at_most:g}; allowed: at most that")
         return self
 
     def fault(self, trial: spec.Trial, members: int) -> str | None:
@@ -116,12 +130,21 @@ class Claim(Part):
             trial, members
         )
 
+    def bounds(self) -> tuple[float | None, float | None]:
+        """Return the least and the most that the statistic may be."""
+        if self.equals is not None and self.tolerance is not None:
+            return self.equals - self.tolerance, self.equals + self.tolerance
+        return self.at_least, self.at_most
+
     def holds(self, value: float) -> bool:
         """Say whether the claim is true of a statistic; a number that is not one is never right."""
-        low, high = self.at_least, self.at_most
-        if self.equals is not None and self.tolerance is not None:
-            low, high = self.equals - self.tolerance, self.equals + self.tolerance
-        return (low is None or value >= low) and (high is None or value <= high) and value == value
+        low, high = self.bounds()
+        return (low is None or value >= low) and (high is None or value <= high)
+
+    def turns(self, low: float, high: float) -> bool:
+        """Say whether a bound lies between two values of the statistic, so that it parts what holds from what fails."""
+        least, most = self.bounds()
+        return (least is not None and low < least <= high) or (most is not None and low <= most < high)
 
     def bound(self) -> str:
         """Say what is asked of the statistic, as in ``>= 0.9``."""

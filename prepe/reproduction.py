@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,15 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor, nn
 
-from prepe import data, models, report, spec, store, train, trial
-from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS
+from prepe import custom, data, evaluate, interventions, models, report, spec, store, train, trial
+from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, Intervention, Place
 from prepe.errors import PrepeError
-from prepe.metrics import evaluate
-from prepe.models import Autoencoder, Forward
+from prepe.models import Forward, Model
 
 FROM_WEIGHTS_TOLERANCE = 1e-5
-_RESOLVED_SE = 3.0
+_FALSE_ALARM = 0.0027
+"""How often a trial made elsewhere may be called different by chance: for one metric, 3 standard errors."""
+_SAME_MEAN = {"rel_tol": 1e-9, "abs_tol": 1e-12}
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Difference:
     Attributes:
         largest: largest absolute difference over members; infinite where only one of the two is a number.
         members: how many were compared.
-        shift_se: difference of the means over members, in standard errors; NaN where there is no spread.
+        shift_se: difference of the means over members, in standard errors; NaN where there is no spread. Means that
+            are equal to a part in 10^9 differ by rounding alone, and have no shift.
     """
 
     intervention: str | None
@@ -44,9 +47,9 @@ class Reproduction:
     """What came of making a trial again.
 
     Attributes:
-        how: `exact` (same processor capability, device and torch: equal bit for bit), `tolerance` (stored weights
-            measured again: equal to 1e-5), or `distribution` (made elsewhere: equal means over members, within 3
-            standard errors).
+        how: `exact` (same processor capability, device, torch and numpy: equal bit for bit), `tolerance` (stored
+            weights measured again: equal to 1e-5), or `distribution` (made elsewhere: equal means over members, within
+            `limit_se` standard errors for every metric).
         why: what differs between here and there, when `how` is `distribution`.
         agrees: whether that held; one member alone has no distribution, and agrees.
         differences: by metric.
@@ -66,6 +69,21 @@ class Reproduction:
         """The metric with the largest difference."""
         return max(self.differences, key=lambda each: each.largest)
 
+    @property
+    def limit_se(self) -> float:
+        """How many standard errors a mean may shift in a comparison of distributions."""
+        return limit_se(self.differences)
+
+
+def limit_se(differences: list[Difference]) -> float:
+    """Return how many standard errors a mean may shift when these metrics are compared at once.
+
+    With many metrics some shift far by chance. So the normal quantile is taken at 0.0027 divided by the number of
+    metrics that have a shift (Bonferroni): 3 standard errors for one metric, 4.0 for 40, 4.4 for 200.
+    """
+    compared = sum(not math.isnan(each.shift_se) for each in differences)
+    return NormalDist().inv_cdf(1 - _FALSE_ALARM / max(compared, 1) / 2)
+
 
 def reproduce(
     name: str,
@@ -75,6 +93,7 @@ def reproduce(
     from_weights: bool = False,
     device: str = "auto",
     figure: bool = True,
+    allow_imports: bool = False,
     step_report: trial.Report | None = None,
 ) -> Reproduction:
     """Make a stored trial again and compare.
@@ -86,16 +105,18 @@ def reproduce(
         from_weights: measure the stored weights again, without training.
         device: `auto`, `cpu` or `cuda`.
         figure: draw it from the new rows.
+        allow_imports: let the trial call its user's functions, from the working folder or where Python finds modules.
         step_report: told of progress.
 
     Raises:
-        PrepeError: no such trial or member, or the trial failed and has nothing to compare with.
+        PrepeError: no such trial or member, or the trial failed and has nothing to compare with, or it calls its
+            user's functions, and may not.
     """
     facts = store.trial_named(results, name)
     if not facts["spec"]:
         raise PrepeError(f"trial {facts['trial']}: it failed, so there is nothing to compare with; see: prepe show")
-    seeds = _seeds(facts, member)
-    again = spec.trial_from_json(facts["spec"])
+    seeds = seeds_of(facts, member)
+    again = trial_of(facts, allow_imports)
     stored = {table: _of_seeds(results, table, facts["trial"], seeds) for table in ("members", "effects")}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -158,14 +179,21 @@ def _difference(group: str | None, metric: str, old: list[dict[str, Any]], new: 
     both = np.isfinite(a) & np.isfinite(b)
     if both.sum() > 1:
         spread = math.sqrt((a[both].var(ddof=1) + b[both].var(ddof=1)) / both.sum())
-        gap = float(b[both].mean() - a[both].mean())
+        means = float(a[both].mean()), float(b[both].mean())
+        gap = 0.0 if math.isclose(*means, **_SAME_MEAN) else means[1] - means[0]
         shift = gap / spread if spread > 0 else math.copysign(math.inf, gap) if gap else math.nan
     return Difference(group, metric, float(gaps.max(initial=0.0)), len(pairs), shift)
 
 
 def _agree(how: str, differences: list[Difference]) -> bool:
+    """Say whether a comparison's promise holds, as `Reproduction.how` states it.
+
+    Distributions agree if no metric's mean shifts by more than `limit_se`, which grows with the number of metrics, so
+    that equal ones are called different in 0.27 % of comparisons, however many metrics there are.
+    """
     if how == "distribution":
-        return all(math.isnan(each.shift_se) or abs(each.shift_se) <= _RESOLVED_SE for each in differences)
+        limit = limit_se(differences)
+        return all(math.isnan(each.shift_se) or abs(each.shift_se) <= limit for each in differences)
     limit = 0.0 if how == "exact" else FROM_WEIGHTS_TOLERANCE
     return all(each.largest <= limit for each in differences)
 
@@ -189,11 +217,30 @@ def _elsewhere(facts: dict[str, Any], results: Path, device: str) -> str:
 
 def _place(row: dict[str, Any]) -> dict[str, str]:
     """Return what of a row's provenance has to be the same for equal numbers."""
-    torch_version = json.loads(row["versions"]).get("torch")
-    return {"CPU capability": row["cpu_capability"], "device": row["device"], "torch": torch_version}
+    versions = json.loads(row["versions"])
+    packages = {name: versions.get(name) for name in ("torch", "numpy")}
+    return {"CPU capability": row["cpu_capability"], "device": row["device"], **packages}
 
 
-def _seeds(facts: dict[str, Any], member: int | None) -> list[int]:
+def trial_of(facts: dict[str, Any], allow_imports: bool) -> spec.Trial:
+    """Return a stored trial, from its facts as `store.trial_named` gives them, after a check that it may be made again.
+
+    Raises:
+        PrepeError: it calls its user's functions, and may not.
+    """
+    again = spec.trial_from_json(facts["spec"])
+    calls = again.training.imports()
+    custom.check_allowed(calls, allow_imports, f"trial {facts['trial']}")
+    custom.look_in([Path.cwd()] if calls else [])
+    return again
+
+
+def seeds_of(facts: dict[str, Any], member: int | None) -> list[int]:
+    """Return a stored trial's seeds, or the one of a member.
+
+    Raises:
+        PrepeError: it has no such member.
+    """
     if member is None:
         return list(facts["seeds"])
     if member not in facts["seeds"]:
@@ -211,9 +258,8 @@ def _made_again(
 ) -> dict[str, pa.Table]:
     outcomes = [trial.run(again, block, device=device, report=step_report).tables for block in trial.blocks(seeds)]
     return {
-        table: pa.concat_tables([store.conform(table, each[table]) for each in outcomes if len(each[table])])
+        table: pa.concat_tables([store.conform(table, each[table]) for each in outcomes])
         for table in ("members", "effects", "items")
-        if any(len(each[table]) for each in outcomes)
     }
 
 
@@ -227,10 +273,7 @@ def _measured_again(again: spec.Trial, seeds: list[int], results: Path, device: 
         twin_mse = np.where([row["broken"] for row in twins], np.nan, twin_mse)
     measured = evaluate.evaluate(again, seeds, params, broken, twin_mse, device)
     ids = {"trial": again.digest(), "block": trial.block_name(seeds)}
-    counts = ("label_n_drawn", "label_n_used", "broken_step", "broken_term")
-    members = [
-        {**ids, **row, **{key: kept[key] for key in counts}} for row, kept in zip(measured.members, rows, strict=True)
-    ]
+    members = [{**ids, **row, **trial.of_training(kept)} for row, kept in zip(measured.members, rows, strict=True)]
     return {
         "members": store.conform("members", members),
         "effects": store.conform("effects", [{**ids, **row} for row in measured.effects]),
@@ -257,17 +300,27 @@ class Member(nn.Module):
     """One trained member, for one's own work.
 
     `member(x)` maps `(batch, inputs)` to outputs clamped as in every measurement, or unclamped in training mode;
-    `member.forward_sites(x)` also gives the activations by site.
+    `member.forward_sites(x)` also gives the activations by site. An intervention, if one is given with the places where
+    it acts, is done at every call.
     """
 
-    def __init__(self, model: Autoencoder, flat: Tensor, output_range: tuple[float, float]) -> None:
+    def __init__(
+        self,
+        model: Model,
+        flat: Tensor,
+        output_range: tuple[float, float],
+        intervention: tuple[Intervention, list[Place]] | None = None,
+    ) -> None:
         super().__init__()
-        self.model, self.output_range = model, output_range
+        self.model, self.output_range, self.intervention = model, output_range, intervention
         self.flat = nn.Parameter(flat.clone())
 
     def forward_sites(self, x: Tensor) -> Forward:
         """Run the model on `(batch, inputs)`; outputs are unclamped."""
-        return self.model(self.model.unpack(self.flat), x)
+        params = self.model.unpack(self.flat)
+        if self.intervention:
+            return interventions.apply(*self.intervention, self.model, params)(x)
+        return self.model(params, x)
 
     def forward(self, x: Tensor) -> Tensor:
         outputs = self.forward_sites(x).outputs
@@ -276,7 +329,7 @@ class Member(nn.Module):
 
 @dataclass(frozen=True)
 class Loaded:
-    """A trained member and where its concepts are: concept -> unit vector at the concept's site, `(latent,)`."""
+    """A trained member, and where its concepts are: concept -> unit vector `(latent,)`, or orthonormal rows."""
 
     module: Member
     directions: dict[str, Tensor]
@@ -287,28 +340,34 @@ class Loaded:
         return next(iter(self.directions.values()))
 
 
-def load(name: str, member: int, results: str | Path | None = None) -> Loaded:
+def load(name: str, member: int, results: str | Path | None = None, allow_imports: bool = False) -> Loaded:
     """Return a stored member as a module, in evaluation mode, with the directions that its concepts were pinned to.
 
     Args:
         name: the trial, or the beginning of its name.
         member: the seed.
         results: the store; by default the variable PREPE_RESULTS, else `results`.
+        allow_imports: let the trial call its user's functions, from the working folder or where Python finds modules.
 
     Raises:
-        PrepeError: no such trial or member.
+        PrepeError: no such trial or member, or it calls its user's functions, and may not.
     """
     root = store.default_root(results)
     facts = store.trial_named(root, name)
     if not facts["spec"]:
         raise PrepeError(f"trial {facts['trial']}: it failed, so there is nothing to load")
-    again = spec.trial_from_json(facts["spec"])
-    _, params = stored_weights(again.training, _seeds(facts, member), root)
+    again = trial_of(facts, allow_imports)
+    _, params = stored_weights(again.training, seeds_of(facts, member), root)
     task = data.task(again.training.data)
     module = Member(models.build(again.training.model, task), params[0], task.output_range)
+    return Loaded(module.eval(), directions_of(again))
+
+
+def directions_of(again: spec.Trial) -> dict[str, Tensor]:
+    """Return where a trial's concepts are pinned: concept -> unit vector `(latent,)`, or orthonormal rows."""
     sites = again.training.model.sites()
-    directions = {
-        concept: torch.as_tensor(each.direction.unit(sites[each.site]), dtype=torch.float32)
+    rows = {
+        concept: torch.as_tensor(each.direction.basis(sites[each.site]), dtype=torch.float32)
         for concept, each in again.concepts.items()
     }
-    return Loaded(module.eval(), directions)
+    return {concept: each[0] if len(each) == 1 else each for concept, each in rows.items()}

@@ -9,36 +9,38 @@ import json
 import re
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, InstanceOf, NonNegativeInt, SerializeAsAny, ValidationError
+from pydantic import Field, InstanceOf, NonNegativeInt, SerializeAsAny, TypeAdapter, ValidationError
 
 from prepe.catalog import (
     CUSTOM,
     DATA,
-    DELETIONS,
     MODELS,
     OPERATORS,
     TERMS,
     AnchorCapturedTerm,
-    Axis,
     CustomModel,
     CustomTerm,
     DataPart,
-    Direction,
     Intervention,
     ModelPart,
     Part,
+    Place,
+    Subspace,
     Term,
+    together,
     unknown,
 )
 from prepe.errors import PrepeError
 from prepe.keyframes import ExtendRule, MoveRule, RatioRule, Schedule
 
 P = TypeVar("P", bound=Part)
+_PLACE: TypeAdapter[Place] = TypeAdapter(Place)
 LOSS = "loss-recon"
 """The schedule's name for the weight of the task's own loss, 1 where no keyframe gives it."""
 _FRAME_KEYS = ("step", "phase", "actions")
 _RESERVED = ("lr", "step", "phase", "actions", "values", "recon", "total", LOSS)
 """What no term can be called: a schedule and a history have these names for something else."""
+_DIRECTION = "an axis as { axis = 0, sign = 1 }, or a list of components"
 _NEEDED = {
     "int_type": "a whole number",
     "float_type": "a number",
@@ -48,7 +50,7 @@ _NEEDED = {
     "tuple_type": "a list",
     "dict_type": "a table",
     "model_type": "a table",
-    "union_tag_not_found": "an axis as { axis = 0, sign = 1 }, or a list of components",
+    "union_tag_not_found": _DIRECTION,
 }
 """What TOML calls the types that a validation asks for."""
 
@@ -117,7 +119,7 @@ class Concept(Part):
     """
 
     item: str
-    direction: Direction
+    direction: Place
     site: str = "bottleneck"
     similarity: str = "hsv"
     fallback: str = "gray"
@@ -136,6 +138,10 @@ class Trial(Part):
     def digest(self) -> str:
         """Return the trial's name: 16 hexadecimal digits of the digest of this data."""
         return _digest(self)
+
+    def places(self, part: Intervention) -> list[Place]:
+        """Return where an intervention acts: its own place, or those of its concepts."""
+        return [part.direction] if part.direction else [self.concepts[name].direction for name in part.concept]
 
     def to_json(self) -> str:
         """Return this trial as canonical JSON, from which `trial_from_json` makes it again."""
@@ -157,6 +163,27 @@ def trial_from_json(text: str) -> Trial:
     training = table.pop("training")
     table["interventions"] = list(table["interventions"])
     return trial({**training, **table}, twin and _training(twin))
+
+
+def intervention(table: dict[str, Any]) -> Intervention:
+    """Make an intervention from plain data, such as its own `model_dump(mode="json")`.
+
+    Raises:
+        PrepeError: naming the key, the value, and what is allowed.
+    """
+    return _named_part(OPERATORS, "operator", table, "intervention")
+
+
+def place(value: dict[str, Any] | list[float]) -> Place:
+    """Make an axis, a vector or a subspace from plain data, such as its own `model_dump(mode="json")`.
+
+    Raises:
+        PrepeError: naming the key, the value, and what is allowed.
+    """
+    try:
+        return _PLACE.validate_python(value)
+    except ValidationError as error:
+        raise PrepeError(explain(error, value, "direction")) from None
 
 
 def trial(table: dict[str, Any], twin: Training | Literal["own"] | None = "own") -> Trial:
@@ -199,6 +226,7 @@ def _training(table: dict[str, Any]) -> Training:
         for name, value in sorted(_table(table, "terms", {}).items())
     }
     schedule = _part(Schedule, _table(table, "schedule"), "schedule")
+    _check_editable(model)
     _check_terms(terms, model.sites(), data)
     training = Training(data=data, model=model, terms=terms, schedule=schedule)
     for name, phase in schedule.phases.items():
@@ -214,6 +242,16 @@ def _phase_data(data: DataPart, changes: dict[str, Any], phase: str) -> DataPart
         if key in changes:
             raise PrepeError(f"{path}.{key}: a phase cannot have its own; allowed: any other key of [data]")
     return _part(type(data), {**data.model_dump(exclude={"labels"}), "labels": dict(data.labels), **changes}, path)
+
+
+def _check_editable(model: ModelPart) -> None:
+    if not isinstance(model, CustomModel) or model.editable is None:
+        return
+    if not model.editable:
+        raise PrepeError("model.editable: empty; allowed: at least one site, or without it all sites")
+    for site in model.editable:
+        if site not in model.widths:
+            raise PrepeError(f"model.editable: {unknown(site, model.widths, 'site')}")
 
 
 def _check_terms(terms: dict[str, Term], sites: dict[str, int], data: DataPart) -> None:
@@ -264,7 +302,8 @@ def _check_schedule(training: Training) -> None:
 def _check_rules(training: Training) -> None:
     parameters, parts = training.parameters(), ["recon", "total", *training.terms]
     sizes = {training.schedule.phases[name].batch_size for name in training.schedule.phases}
-    draws = {training.phase_data(name).draw for name in ("", *training.schedule.phases)}
+    parts_of_data = [training.phase_data(name) for name in ("", *training.schedule.phases)]
+    draws, epochs = {part.draw for part in parts_of_data}, {part.epoch for part in parts_of_data}
     for i, rule in enumerate(training.schedule.rules):
         path = f"schedule.rules[{i}]"
         if rule.measure not in parts:
@@ -275,14 +314,15 @@ def _check_rules(training: Training) -> None:
             raise PrepeError(f"{path}.measure: {unknown(rule.measure, training.terms, 'term')}")
         if isinstance(rule, RatioRule) and rule.of not in parts:
             raise PrepeError(f"{path}.of: {unknown(rule.of, parts, 'measurement')}")
-        if isinstance(rule, ExtendRule) and (sizes - {None, training.schedule.batch_size} or draws != {"random"}):
+        uneven = sizes - {None, training.schedule.batch_size} or draws != {"random"} or epochs != {None}
+        if isinstance(rule, ExtendRule) and uneven:
             raise PrepeError(
                 f"{path}: members wait by themselves, so all phases need batches of one size; "
-                'allowed: draw = "random" and one batch_size'
+                'allowed: draw = "random", no epoch and one batch_size'
             )
 
 
-def _check_direction(path: str, direction: Direction, site: str, sites: dict[str, int]) -> None:
+def _check_direction(path: str, direction: Place, site: str, sites: dict[str, int]) -> None:
     if site not in sites:
         raise PrepeError(f"{path}.site: the model cannot be edited at {site!r}; allowed: {', '.join(sites)}")
     fault = direction.fault(sites[site])
@@ -328,13 +368,30 @@ def _check_interventions(
         if intervention.label in seen:
             raise PrepeError(f"{path}.label: {intervention.label!r} stands twice; allowed: each label once")
         seen.add(intervention.label)
-        if intervention.concept not in concepts:
-            allowed = ", ".join(concepts) or "none, since there is no [concepts] table"
-            raise PrepeError(f"{path}.concept: unknown concept {intervention.concept!r}; allowed: {allowed}")
-        direction = intervention.direction or concepts[intervention.concept].direction
-        _check_direction(path, direction, intervention.site, training.model.edit_sites())
-        if isinstance(intervention, DELETIONS) and not isinstance(direction, Axis):
-            raise PrepeError(f"{path}.direction: {direction} is off the axes; allowed here: an axis of the site")
+        for name in intervention.concept:
+            if name not in concepts:
+                allowed = ", ".join(concepts) or "none, since there is no [concepts] table"
+                raise PrepeError(f"{path}.concept: unknown concept {name!r}; allowed: {allowed}")
+        similarities = training.data.similarities()
+        if intervention.similarity not in (None, *similarities):
+            raise PrepeError(f"{path}.similarity: {unknown(intervention.similarity, similarities, 'similarity')}")
+        _check_places(path, intervention, concepts, training.model.edit_sites())
+
+
+def _check_places(path: str, intervention: Intervention, concepts: dict[str, Concept], sites: dict[str, int]) -> None:
+    places = [intervention.direction or concepts[name].direction for name in intervention.concept]
+    for place in places:
+        _check_direction(path, place, intervention.site, sites)
+        if intervention.sides == 1 and isinstance(place, Subspace):
+            raise PrepeError(
+                f"{path}.direction: {place} is a subspace, which has no sides, and {intervention.operator!r} acts on "
+                "one; allowed: project, ablate, prune, or a direction"
+            )
+    try:
+        whole = together([intervention.direction] if intervention.direction else places)
+    except ValidationError as error:
+        raise PrepeError(explain(error, None, f"{path}.concept: the directions together")) from None
+    _check_direction(path, whole, intervention.site, sites)
 
 
 def _table(table: dict[str, Any], key: str, default: Any = None) -> dict[str, Any]:
@@ -387,5 +444,10 @@ def explain(error: ValidationError, value: Any, path: str = "") -> str:
         return f"{path}: missing, and it has no default"
     if first["type"] == "value_error":
         return f"{path}: {message}"
+    if first["type"] == "union_tag_invalid":
+        key, tag, tags = (first["ctx"][name] for name in ("discriminator", "tag", "expected_tags"))
+        if key.endswith("()"):  # a function tells apart what has no key for it, which directions alone are
+            return f"{path}: {first['input']!r} stands here; allowed: {_DIRECTION}"
+        return f"{path}.{key.strip(chr(39))}: {tag!r} stands here; allowed: {tags}"
     needed = _NEEDED.get(first["type"]) or re.sub(r"^\w+ should (be |have |match )?", "", message)
     return f"{path}: {first['input']!r} stands here; allowed: {needed}"

@@ -5,9 +5,12 @@ With a [search] table, a value anywhere in them may be `"$name"` or `"0.5 * $nam
 [search.space]; every parameter says where the search starts, and the first trial is the one made of those values.
 """
 
+import hashlib
+import json
+import math
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +20,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from prepe import spec
 from prepe.catalog import Part, PositiveInt, unknown
 from prepe.errors import PrepeError
+from prepe.keyframes import expand_dopesheets
 from prepe.measure import Claim, Constraint, Objective
 
 _BODY = ("data", "model", "terms", "schedule", "concepts", "interventions", "cycle")
@@ -24,6 +28,7 @@ _LISTS = ("objectives", "constraints", "claims")
 _REFERENCE = re.compile(r"(?:(?P<factor>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*)?\$(?P<name>\w+)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _LARGEST_SEED = 2**31
+_LARGEST_GRID = 10_000
 Params = dict[str, int | float | str]
 """A value for every parameter of the space; `variant` names one of the file's variants, if it has any."""
 
@@ -98,12 +103,12 @@ class Distribution(Part):
         low, high = self.range()
         return [low, high] if self.int_ is None else [low, low + self.step, high]
 
-    def values(self) -> list[int | float]:
+    def values(self) -> Sequence[int | float]:
         """Return all values of a finite parameter; a range of real numbers has none that could be listed."""
         if self.choice is not None:
-            return list(self.choice)
+            return self.choice
         low, high = self.int_ or (0, -1)
-        return list(range(low, high + 1, self.step))
+        return range(low, high + 1, self.step)
 
     def holds(self, value: object) -> bool:
         """Say whether a value could have been drawn."""
@@ -201,6 +206,11 @@ class Sweep(Part):
         first: Params = {"variant": next(iter(self.variants))} if self.variants else {}
         return first | {name: each.start for name, each in self.space.items()}
 
+    def imports(self) -> list[str]:
+        """Return the users' own functions that any of its trials calls, as `package.module:function`."""
+        points = [self.start() | {"variant": name} for name in self.variants] or [self.start()]
+        return sorted({name for point in points for name in self.trial(point).training.imports()})
+
     def trial(self, params: Params) -> spec.Trial:
         """Return the trial at one point of the space.
 
@@ -214,6 +224,16 @@ class Sweep(Part):
             return model
         twin = _filled(body, params) | {"schedule": _filled(body["schedule"], self.start() | variant)}
         return model.model_copy(update={"twin": spec.trial(twin, twin=None).training.unregularised()})
+
+
+def digest(sweep: Sweep) -> str:
+    """Return the name of a version of a sweep file: 16 hexadecimal digits of what it asks for, but not of how much."""
+    asked = sweep.model_dump(
+        mode="json", include={"body", "variants", "twin", "objectives", "constraints"}, exclude_defaults=True
+    )
+    space = sweep.search.space if sweep.search else {}
+    asked["space"] = {name: each.model_dump(mode="json", exclude_defaults=True) for name, each in space.items()}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def load(path: str | Path, *, trials: int | None = None, members: int | None = None) -> Sweep:
@@ -241,7 +261,7 @@ def load(path: str | Path, *, trials: int | None = None, members: int | None = N
             raise PrepeError(f"{path}: trials: the file has no [search] table, so it has exactly one trial")
         table["search"]["trials"] = trials
     try:
-        return from_table(path.stem, table)
+        return from_table(path.stem, expand_dopesheets(table, path.parent))
     except PrepeError as error:
         raise PrepeError(f"{path}: {error}") from None
 
@@ -285,11 +305,7 @@ def _check(sweep: Sweep) -> None:
         except PrepeError as error:
             raise PrepeError(f"{error} (with variants.{name})") from None
     for i, claim in enumerate(sweep.claims):
-        if claim.variant is not None and claim.variant not in sweep.variants:
-            raise PrepeError(f"claims[{i}].variant: {unknown(claim.variant, sweep.variants, 'variant')}")
-        fault = claim.fault(start, sweep.members)
-        if fault:
-            raise PrepeError(f"claims[{i}].{fault}")
+        _check_claim(sweep, claim, f"claims[{i}]")
     for key, measures in (("objectives", sweep.objectives), ("constraints", sweep.constraints)):
         for i, measure in enumerate(measures):
             fault = measure.fault(start, sweep.members)
@@ -305,6 +321,43 @@ def _check(sweep: Sweep) -> None:
                 sweep.trial(sweep.start() | {name: value})
             except PrepeError as error:
                 raise PrepeError(f"{error} (with {name} = {value}, which search.space.{name} allows)") from None
+    _check_trials(sweep)
+
+
+def _check_claim(sweep: Sweep, claim: Claim, path: str) -> None:
+    """Check that a claim's metric is one of the trial that it is about, and that there is one such trial."""
+    if claim.variant is not None and claim.variant not in sweep.variants:
+        raise PrepeError(f"{path}.variant: {unknown(claim.variant, sweep.variants, 'variant')}")
+    start = sweep.start() if claim.variant is None else sweep.start() | {"variant": claim.variant}
+    fault = claim.fault(sweep.trial(start), sweep.members)
+    if fault:
+        raise PrepeError(f"{path}.{fault}")
+    trials = sweep.trials // (1 if claim.variant is None else len(sweep.variants))
+    if claim.metric is not None and trials > 1:
+        raise PrepeError(
+            f"{path}.metric: {trials} trials have it; allowed: the variant of one trial, or sql that selects one value "
+            "a seed"
+        )
+
+
+def _check_trials(sweep: Sweep) -> None:
+    """Check that the points of a sweep where these are fixed are all valid, and trials that differ."""
+    points: dict[str, Params] = {}
+    for point in sweep.points() or ():
+        try:
+            name = sweep.trial(point).digest()
+        except PrepeError as error:
+            raise PrepeError(f"{error} (with {_words(point)})") from None
+        if name in points:
+            raise PrepeError(
+                f"{'search.space' if sweep.space else 'variants'}: {_words(points[name])} and {_words(point)} are one "
+                "and the same trial; allowed: points that differ in what is trained or measured"
+            )
+        points[name] = point
+
+
+def _words(point: Params) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in point.items())
 
 
 def _check_points(sweep: Sweep) -> None:
@@ -316,8 +369,12 @@ def _check_points(sweep: Sweep) -> None:
             raise PrepeError(f'variants: a search by {sweep.search.sampler!r} has none; allowed: sampler = "grid"')
         if sweep.search.trials is None:
             raise PrepeError("search.trials: missing, and it has no default")
-    elif endless := [name for name, each in sweep.space.items() if each.choice is None and each.int_ is None]:
+        return
+    if endless := [name for name, each in sweep.space.items() if each.choice is None and each.int_ is None]:
         raise PrepeError(f"search.space.{endless[0]}: a grid needs a finite parameter; allowed: int or choice")
+    size = math.prod(len(each.values()) for each in sweep.space.values()) * max(len(sweep.variants), 1)
+    if size > _LARGEST_GRID:
+        raise PrepeError(f"search.space: a grid of {size} points; allowed: at most {_LARGEST_GRID}")
 
 
 def _check_references(

@@ -12,12 +12,14 @@ from torch import Tensor
 
 from prepe import catalog, data, interventions, models, regularizers, trial
 from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, MODELS, OPERATORS, TERMS, Axis, Intervention, RgbGrid, Vector
+from prepe.errors import PrepeError
 from prepe.interventions import Edited
 from prepe.metrics import geometry, selectivity
-from prepe.models import Autoencoder
+from prepe.models import Autoencoder, Model
 from prepe.regularizers import Context
 
 TASK = data.task(RgbGrid(kind="rgb_grid", size=4))
+LAB = TASK.similarities["lab"](TASK.grid.inputs, TASK.item("red"))
 SIMILARITY = TASK.similarities["hsv"](TASK.grid.inputs, TASK.item("red"))
 RED, OPPOSED = Axis(axis=0), Axis(axis=2, sign=-1)
 OFF_AXES = Vector(components=(0.48, -0.6, 0.64))
@@ -71,22 +73,39 @@ def run(edited: Edited) -> Tensor:
     return edited(inputs.expand(*example.shape[:-2], *inputs.shape)).outputs
 
 
-def model_row(name: str) -> Row:
-    model = tiny_model()
+def model_row(name: str, batch: int = 64, of: str = "model", **own: Any) -> Row:
+    """What a model puts out and its activations, as a function of its parameters."""
+    if of == "model":
+        model: Model = models.build(
+            MODELS[name].model_validate({"kind": name, "latent_dim": 3, "hidden_dim": 4, **own}), TASK
+        )
+    else:
+        model = models.build(catalog.CustomModel(kind=name, **own), TASK)
 
     def call(flat: Tensor) -> Tensor:
-        inputs = torch.as_tensor(TASK.train.inputs, dtype=flat.dtype)
+        inputs = torch.as_tensor(TASK.train.inputs[:batch], dtype=flat.dtype)
         forward = model(model.unpack(flat), inputs.expand(*flat.shape[:-1], *inputs.shape))
         return torch.cat([forward.outputs, *forward.sites.values()], dim=-1)
 
-    return Row("model", name, call, parameters)
+    return Row(of, name, call, lambda members, dtype: model.init(list(range(members))).to(dtype))
 
 
-def term_row(kind: str, **own: Any) -> Row:
-    part = TERMS[kind].model_validate({"kind": kind, "site": "bottleneck", **own})
+def term_row(kind: str, of: str = "term", **own: Any) -> Row:
+    parts = {**TERMS, kind: TERMS.get(kind, catalog.CustomTerm)}
+    part = parts[kind].model_validate({"kind": kind, "site": "bottleneck", **own})
     term = regularizers.build(part)
     longer = (lambda m, d: 1.5 * activations(m, d)) if kind == "unit_norm" else activations
-    return Row("term", kind, lambda x: term(Context(x, x, x, {"bottleneck": x})), longer)
+
+    def call(x: Tensor) -> Tensor:
+        captured = {}
+        if isinstance(part, catalog.AnchorCapturedTerm):  # the first samples are where the items are now
+            captured[part.key()] = x.new_zeros(len(part.items), 3), torch.full_like(x[..., : len(part.items), :], 0.3)
+        context = Context(
+            x, x, x, {"bottleneck": x}, captured=captured, activations=lambda inputs, _: x[..., : inputs.shape[-2], :]
+        )
+        return term(context)
+
+    return Row(of, kind, call, longer)
 
 
 def operator_part(operator: str, **own: Any) -> Intervention:
@@ -99,7 +118,7 @@ def operator_row(operator: str, direction: Axis | Vector, **own: Any) -> Row:
     model, part = tiny_model(), operator_part(operator, **own)
 
     def call(flat: Tensor) -> Tensor:
-        return run(interventions.apply(part, direction, model, model.unpack(flat)))
+        return run(interventions.apply(part, [direction], model, model.unpack(flat)))
 
     return Row("operator", operator, call, parameters)
 
@@ -110,7 +129,7 @@ def edit_of(operator: str, direction: Axis | Vector, **own: Any) -> Callable[[Te
 
     def call(x: Tensor) -> Tensor:
         params = model.unpack(parameters(1, x.dtype))
-        return interventions.apply(part, direction, model, params).edits["bottleneck"](x)
+        return interventions.apply(part, [direction], model, params).edits["bottleneck"](x)
 
     return call
 
@@ -125,6 +144,8 @@ def metric_row(name: str) -> Row:
 
     def from_errors(x: Tensor) -> Tensor:
         before, after = np.moveaxis(x.numpy(), -2, 0)
+        if name == "score_ccc_other":
+            return torch.as_tensor(selectivity.concordance(after - before, 0.25 * LAB**3))
         if name == "score_r2":
             return torch.as_tensor(selectivity.score_r2(SIMILARITY, after, 3.0))
         return torch.as_tensor(selectivity.effects(before, after, SIMILARITY, 3.0, 0.25)[name])
@@ -146,8 +167,12 @@ EDITS: list[tuple[str, Axis | Vector, dict[str, Any]]] = [
     ("repel", OPPOSED, {"mapper": {"start": 0.3, "end": 0.6}}),
     ("repel", OFF_AXES, {}),
 ]
+TWO_SIDED: list[tuple[str, Axis | Vector, dict[str, Any]]] = [("project", RED, {}), ("project", OFF_AXES, {})]
 ROWS = [
     model_row("autoencoder"),
+    model_row("autoencoder", activation="relu", normalize="none", output="sigmoid"),
+    *(model_row("autoencoder", batch, hidden_dim=5, output="sigmoid", depth=2) for batch in (1, 6, 7, 33)),
+    model_row("own:small_model", of="own model", widths={"middle": 3, "after": 3}),
     term_row("anchor", direction={"axis": 0}),
     term_row("anchor", direction=[0.48, -0.6, 0.64]),
     term_row("anti_anchor", direction={"axis": 1, "sign": -1}),
@@ -157,6 +182,13 @@ ROWS = [
     term_row("separate", power=100),
     term_row("separate", power=10, shift=False),
     term_row("unit_norm"),
+    term_row("anchor_euclidean", direction={"axis": 2, "sign": -1}, radius=0.5),
+    term_row("anchor_euclidean", direction=[0.48, -0.6, 0.64]),
+    term_row("anchor_captured", items=["red", "green"]),
+    term_row("planarity", axes=[1, 2]),
+    term_row("repel_euclidean", axes=[0, 2]),
+    term_row("repel_euclidean", axes=[1], diagonal=True),
+    term_row("own:tilt", of="own term", parameters={"by": 0.3}),
     operator_row("suppress", RED),
     operator_row("suppress", OFF_AXES, gate={"start": 0.2, "strength": 0.7, "power": 1.5}),
     operator_row("repel", RED),
@@ -164,8 +196,11 @@ ROWS = [
     operator_row("ablate", OPPOSED),
     operator_row("prune", RED),
     operator_row("prune", OPPOSED),
-    *(edit_row(operator, direction, **own) for operator, direction, own in EDITS),
-    *(metric_row(name) for name in EFFECT_METRICS),
+    operator_row("ablate", OFF_AXES),
+    operator_row("prune", OFF_AXES),
+    operator_row("project", RED),
+    *(edit_row(operator, direction, **own) for operator, direction, own in (*EDITS, *TWO_SIDED)),
+    *(metric_row(name) for name in EFFECT_METRICS if name not in tiny.OF_ATTACKS),
 ]
 EVERY = pytest.mark.parametrize("row", ROWS, ids=[f"{row.of}-{row.name}-{i}" for i, row in enumerate(ROWS)])
 SMOOTH = [row for row in ROWS if row.differentiable]
@@ -181,7 +216,8 @@ def close(a: Tensor, b: Tensor) -> None:
     [("model", MODELS), ("term", TERMS), ("operator", OPERATORS), ("metric", EFFECT_METRICS)],
 )
 def test_every_member_of_the_catalog_has_a_row(of: str, members: dict[str, object]) -> None:
-    assert {row.name for row in ROWS if row.of == of} == set(members)
+    rows = {row.name for row in ROWS if row.of == of}
+    assert rows == set(members) - set(tiny.OF_ATTACKS)  # which need a whole trial, and are in one below
 
 
 @EVERY
@@ -248,7 +284,7 @@ def test_gradients_are_finite_and_reach_the_inputs(row: Row) -> None:
 @EVERY_SMOOTH
 def test_gradients_are_those_of_small_differences(row: Row) -> None:
     x = row.example(2, torch.float64)
-    x = (x if row.example is parameters else x[:, :5].contiguous()).requires_grad_()
+    x = (x[:, :5].contiguous() if x.dim() == 3 else x).requires_grad_()
     assert torch.autograd.gradcheck(row.call, x, fast_mode=True)
 
 
@@ -279,7 +315,12 @@ def test_a_deletion_of_nothing_is_the_identity(delete: Callable[..., dict[str, T
 
 @pytest.mark.parametrize(
     "edit",
-    [edit_of("suppress", RED), edit_of("suppress", OFF_AXES), edit_of("suppress", RED, gate={"start": 0.4})],
+    [
+        edit_of("suppress", RED),
+        edit_of("suppress", OFF_AXES),
+        edit_of("suppress", RED, gate={"start": 0.4}),
+        *(edit_of(operator, direction) for operator, direction, _ in TWO_SIDED),
+    ],
 )
 def test_a_projection_done_twice_is_done_once(edit: Callable[[Tensor], Tensor]) -> None:
     x = activations(3, torch.float64)
@@ -306,17 +347,23 @@ def test_what_is_not_aligned_is_left_as_it_is_to_the_bit(
     assert (edited != x)[aligned].any()
 
 
+def test_a_users_term_of_another_shape_is_refused_before_it_could_mix_members() -> None:
+    row = term_row("own:of_wrong_shape", of="own term", parameters={"shape": "members"})
+    with pytest.raises(PrepeError, match=r"returned \(5,\); allowed: a tensor \(\*members, batch\), here \(5, 24\)"):
+        row.call(activations(5, torch.float32))
+
+
 MEMBERS = 4
 
 
 @pytest.fixture(scope="module")
 def together() -> trial.Outcome:
-    return trial.run(tiny.trial(), list(range(MEMBERS)), device="cpu")
+    return trial.run(tiny.trial(**tiny.WHOLE), list(range(MEMBERS)), device="cpu")
 
 
 @pytest.fixture(scope="module")
 def alone() -> list[trial.Outcome]:
-    return [trial.run(tiny.trial(), [seed], device="cpu") for seed in range(MEMBERS)]
+    return [trial.run(tiny.trial(**tiny.WHOLE), [seed], device="cpu") for seed in range(MEMBERS)]
 
 
 @pytest.mark.parametrize("name", MEMBER_METRICS)
@@ -334,9 +381,13 @@ def test_an_effects_metric_is_the_same_alone_and_among_others(
 ) -> None:
     def values(outcomes: list[trial.Outcome]) -> dict[tuple[int, str], float]:
         return {
-            (row["seed"], row["intervention"]): row[name] for outcome in outcomes for row in outcome.tables["effects"]
+            (row["seed"], row["intervention"]): row[name]
+            for outcome in outcomes
+            for row in outcome.tables["effects"]
+            if name not in tiny.OF_ATTACKS or row["intervention"] == "attacked"
         }
 
-    assert len(values([together])) == MEMBERS * len(tiny.TABLE["interventions"])
+    labels = ["attacked"] if name in tiny.OF_ATTACKS else [each["label"] for each in tiny.WHOLE["interventions"]]
+    assert set(values([together])) == {(seed, label) for seed in range(MEMBERS) for label in labels}
     assert all(np.isfinite(value) for value in values([together]).values())
     assert values([together]) == values(alone)

@@ -12,7 +12,7 @@ from torch import Tensor
 from prepe import catalog, data, interventions, models, train
 from prepe.catalog import Axis, Gate, Mapper, Vector
 from prepe.interventions import Edited, ablate, prune, repel, suppress
-from prepe.interventions.gates import falloff, linear
+from prepe.interventions.gates import falloff, remap
 from prepe.models import Autoencoder, Params
 
 COS90, COS60, COS89 = math.cos(math.pi / 2), 0.5, math.cos(math.radians(89))
@@ -74,7 +74,7 @@ def test_gates_at_their_edges(gate: Gate, alignment: float, share: float) -> Non
     ],
 )
 def test_mappers_have_the_worked_values(mapper: Mapper, alignment: float, mapped: float) -> None:
-    assert linear(mapper, vector(alignment)).item() == pytest.approx(mapped, abs=1e-15)
+    assert remap(mapper, vector(alignment)).item() == pytest.approx(mapped, abs=1e-15)
 
 
 # --- suppress --------------------------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ def test_repelled_vectors_have_unit_length_and_the_mapped_alignment(direction: T
     alignment = x @ direction
     moved = alignment > 0
     torch.testing.assert_close(edited.norm(dim=-1), torch.ones(len(x), dtype=x.dtype))
-    torch.testing.assert_close(edited[moved] @ direction, linear(mapper, alignment[moved]), rtol=0, atol=1e-12)
+    torch.testing.assert_close(edited[moved] @ direction, remap(mapper, alignment[moved]), rtol=0, atol=1e-12)
     assert torch.equal(edited[~moved], x[~moved])
 
 
@@ -238,8 +238,8 @@ def test_the_two_operators_agree_as_interventions(trained: tuple[Autoencoder, Pa
     model, params, task = trained
     shared = {"label": "x", "concept": "red", "power": 3.0}
     for direction in (Axis(axis=2), Axis(axis=2, sign=-1)):
-        ablated = interventions.apply(catalog.Ablate(operator="ablate", **shared), direction, model, params)
-        pruned = interventions.apply(catalog.Prune(operator="prune", **shared), direction, model, params)
+        ablated = interventions.apply(catalog.Ablate(operator="ablate", **shared), [direction], model, params)
+        pruned = interventions.apply(catalog.Prune(operator="prune", **shared), [direction], model, params)
         np.testing.assert_allclose(errors(pruned, task), errors(ablated, task), rtol=0, atol=1e-6)
         assert pruned.model.part.latent_dim == 3
 
@@ -315,8 +315,8 @@ def test_a_direction_is_taken_as_given_and_scaled_to_unit_length(
 ) -> None:
     model, params, task = trained
     part = catalog.Suppress(label="x", operator="suppress", concept="red", power=2.0)
-    by_axis = errors(interventions.apply(part, Axis(axis=1, sign=-1), model, params), task)
-    by_vector = errors(interventions.apply(part, Vector(components=(0, -5, 0, 0)), model, params), task)
-    other_side = errors(interventions.apply(part, Axis(axis=1), model, params), task)
+    by_axis = errors(interventions.apply(part, [Axis(axis=1, sign=-1)], model, params), task)
+    by_vector = errors(interventions.apply(part, [Vector(components=(0, -5, 0, 0))], model, params), task)
+    other_side = errors(interventions.apply(part, [Axis(axis=1)], model, params), task)
     np.testing.assert_allclose(by_vector, by_axis, rtol=0, atol=1e-12)
     assert np.abs(other_side - by_axis).max() > 1e-3

@@ -1,26 +1,36 @@
-"""What a sweep still has to do, and what Optuna is told of it; without Ray."""
+"""What a sweep still has to do, what Optuna is told of it, and how jobs do it; without Ray."""
 
 import json
 import math
 import os
+import re
 import signal
+import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+import tiny
+from command import Said, contents
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from prepe import store, sweep
+import prepe
+from prepe import launch, store, sweep, train
 from prepe.launch import searcher
 from prepe.launch.interrupt import noted
 from prepe.launch.job import Proposal, Row
 from prepe.launch.searcher import Queue
-from prepe.sweep import Sweep
+from prepe.spec import Training
+from prepe.store.schema import SCHEMAS
+from prepe.store.write import KEYS
+from prepe.sweep import Sweep, digest
 
+Cli = Callable[..., Said]
 SweepFile = Callable[..., Path]
 SEARCHED = 'trials = 3\nsampler = "random"'
 WIDTH = "latent_dim = { int = [2, 4], start = 3 }"
@@ -33,12 +43,37 @@ def searching(sweep_file: SweepFile, sampler: str = "tpe", trials: int = 30, *re
     return sweep.load(file)
 
 
+VARIANTS: dict[str, dict[str, Any]] = {
+    "pinned": {},
+    "free": {"schedule": {"keyframes": [{"step": 0, "lr": 0.01, "anchor": 0}]}},
+    "wide": {"model": {"latent_dim": 5}},
+}
+"""Three configurations, of which the first two differ in weights alone."""
+GRID: dict[str, Any] = {
+    "sampler": "grid",
+    "space": {"anchor": {"choice": [0, 0.1], "start": 0.1}, "width": {"int": [3, 4], "start": 4}},
+}
+"""Four configurations of two widths."""
+COSTS = ("wall_s", "cpu_s", "train_s", "twin_train_s", "evaluate_s", "busy_s", "peak_mb", "created")
+
+
+def fixed(**changes: Any) -> Sweep:
+    """Return a sweep of ten updates without a search, with some of its tables replaced."""
+    table = tiny.table(**tiny.constant(steps=10, anchor=0.1), interventions=tiny.TABLE["interventions"][2:3])
+    if "search" in changes:
+        table["model"]["latent_dim"] = "$width"
+        table["schedule"]["keyframes"][0]["anchor"] = "$anchor"
+    return sweep.from_table("fixed", {"question": "?", "members": 2, **table, **changes})
+
+
 def outcome(of: Sweep, proposal: Proposal, **changes: Any) -> Row:
     """Return a made-up row of a proposal: `lr` is best at 0.02, and only a width of 2 is feasible."""
     named = {each.name: float(i) for i, each in enumerate(of.objectives)}
-    named[of.objectives[1].name] = abs(math.log(float(proposal.params["lr"]) / 0.02))
+    if of.objectives:
+        named[of.objectives[1].name] = abs(math.log(float(proposal.params["lr"]) / 0.02))
     return {
         "sweep": of.name,
+        "digest": digest(of),
         "number": proposal.number,
         "trial": of.trial(proposal.params).digest(),
         "params": json.dumps(proposal.params),
@@ -51,6 +86,7 @@ def outcome(of: Sweep, proposal: Proposal, **changes: Any) -> Row:
         "objectives": named,
         "constraints": {each.name: float(proposal.params["latent_dim"]) - 2.5 for each in of.constraints},
         "error": None,
+        "created": datetime.now(UTC),
         **changes,
     }
 
@@ -236,6 +272,366 @@ def test_several_proposals_at_once_are_distinct_and_no_more_than_asked_for(
     for each in reversed(out):
         queue.finish(each, outcome(queue.sweep, each))
     assert queue.left == 0
+
+
+# --- fixed points -----------------------------------------------------------------------------------------------------
+
+KINDS: dict[str, dict[str, Any]] = {
+    "one": {},
+    "variants": {"variants": VARIANTS},
+    "grid": {"search": GRID},
+    "both": {"search": GRID, "variants": {"plain": {}, "bare": {"interventions": []}}},
+}
+
+
+@pytest.mark.parametrize(("kind", "size"), [("one", 1), ("variants", 3), ("grid", 4), ("both", 8)])
+def test_fixed_points_are_handed_out_once_in_order_and_without_a_study(kind: str, size: int, tmp_path: Path) -> None:
+    of = fixed(**KINDS[kind])
+    queue = Queue(of, tmp_path)
+    assert (queue.total, queue.left) == (size, size)
+    done = work_off(queue)
+    assert [each.params for each in done] == of.points()
+    assert [each.number for each in done] == list(range(size))
+    assert done[0].params == of.start()
+    assert len({of.trial(each.params).digest() for each in done}) == size
+    assert (queue.left, queue.made, queue.next()) == (0, size, None)
+    assert not list(tmp_path.glob("optuna/*.journal"))
+
+
+def test_fixed_points_go_on_where_they_ended(tmp_path: Path) -> None:
+    of = fixed(search=GRID)
+    before = work_off(Queue(of, tmp_path), 2)
+    queue = Queue(of, tmp_path)
+    assert (queue.total, queue.left, queue.foreign) == (4, 2, 0)
+    after = work_off(queue)
+    assert [each.number for each in after] == [2, 3]
+    assert [each.params for each in (*before, *after)] == of.points()
+    assert Queue(of, tmp_path).left == 0
+
+
+def test_a_grid_may_be_begun_and_then_ended(tmp_path: Path) -> None:
+    part = fixed(search={**GRID, "trials": 2})
+    assert len(work_off(Queue(part, tmp_path))) == 2
+    assert [each.number for each in work_off(Queue(fixed(search=GRID), tmp_path))] == [2, 3]
+
+
+def test_a_variant_that_changed_is_done_anew_and_one_that_did_not_is_only_judged_again(tmp_path: Path) -> None:
+    work_off(Queue(fixed(variants=VARIANTS), tmp_path))
+    of = fixed(variants={"pinned": {}, "free": VARIANTS["wide"], "new": {"model": {"latent_dim": 6}}})
+    queue = Queue(of, tmp_path)
+    assert queue.foreign == 2
+    done = [(each.number, each.params["variant"]) for each in work_off(queue)]
+    assert done == [(0, "pinned"), (3, "free"), (4, "new")]
+
+
+def test_a_point_that_is_lost_is_not_handed_out_twice_but_by_the_next_run(tmp_path: Path) -> None:
+    of = fixed(variants=VARIANTS)
+    queue = Queue(of, tmp_path)
+    lost = queue.next()
+    assert lost is not None
+    queue.finish(lost, None)
+    assert [each.params for each in work_off(queue)] == [{"variant": "free"}, {"variant": "wide"}]
+    assert [each.params for each in work_off(Queue(of, tmp_path))] == [{"variant": "pinned"}]
+
+
+def test_points_that_are_one_trial_are_refused() -> None:
+    with pytest.raises(prepe.PrepeError, match=r"^variants: variant = a and variant = b are one and the same trial; "):
+        fixed(variants={"a": {"model": {"depth": 1}}, "b": {}})
+
+
+def test_a_point_that_cannot_be_trained_is_refused_though_each_of_its_values_can() -> None:
+    space = {**GRID["space"], "width": {"int": [2, 3], "start": 3}, "axis": {"choice": [0, 2], "start": 0}}
+    terms = {"anchor": {**tiny.TERMS["anchor"], "direction": {"axis": "$axis"}}}
+    with pytest.raises(prepe.PrepeError, match=r"axis 2 does not exist .*\(with anchor = 0, width = 2, axis = 2\)"):
+        fixed(search={**GRID, "space": space}, terms=terms)
+
+
+def test_a_grid_without_end_is_refused() -> None:
+    space = {**GRID["space"], "width": {"int": [2, 2**40], "start": 4}}
+    with pytest.raises(prepe.PrepeError, match=r"search\.space: a grid of \d+ points; allowed: at most 10000"):
+        fixed(search={**GRID, "space": space})
+
+
+@pytest.mark.parametrize(("pack", "sizes"), [(1, [1] * 4), (3, [3, 1]), (4, [4]), (50, [4])])
+def test_a_job_takes_as_many_proposals_as_a_pack_has(pack: int, sizes: list[int], tmp_path: Path) -> None:
+    queue = Queue(fixed(search=GRID, resources={"pack": pack}), tmp_path)
+    packs = list(iter(queue.take, []))
+    assert [len(each) for each in packs] == sizes
+    assert [each.number for pack in packs for each in pack] == list(range(4))
+
+
+def test_a_sampler_fills_packs_too(sweep_file: SweepFile, tmp_path: Path) -> None:
+    of = searching(sweep_file, "tpe", 7).model_copy(update={"resources": sweep.Resources(pack=3)})
+    queue = Queue(of, tmp_path)
+    sizes = []
+    while pack := queue.take():
+        sizes.append(len(pack))
+        for each in pack:
+            queue.finish(each, outcome(of, each))
+    assert sizes == [3, 3, 1]
+    assert len({row["trial"] for row in queue.done}) == 7
+    assert sum(each.state == TrialState.COMPLETE for each in journal(tmp_path).trials) == 7
+
+
+# --- jobs -------------------------------------------------------------------------------------------------------------
+
+
+def rows(root: Path, table: str) -> list[dict[str, Any]]:
+    """Return a table's rows, ordered by their keys, without what they cost."""
+    held = store.read(root, table)
+    dropped = [name for name in (*COSTS, "generation") if name in held.column_names]
+    order = [(key, "ascending") for key in KEYS.get(table, held.column_names[:5])]
+    plain = held.sort_by(order).drop_columns(dropped).to_pylist()
+    return [{name: repr(value) for name, value in row.items()} for row in plain]
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many trainings were in each batch that was trained."""
+    sizes: list[int] = []
+    together = train.train_pack
+
+    def train_pack(trainings: list[Training], *given: Any, **options: Any) -> Any:
+        sizes.append(len(trainings))
+        return together(trainings, *given, **options)
+
+    monkeypatch.setattr(train, "train_pack", train_pack)
+    return sizes
+
+
+@pytest.mark.parametrize("kind", ["variants", "grid"])
+def test_packs_give_the_rows_that_trials_alone_give(kind: str, batches: list[int], tmp_path: Path) -> None:
+    record = {"history_stride": 3, "snapshots": [0], "checkpoints": [4]}
+    alone = fixed(**KINDS[kind], record=record)
+    launch.run(alone, tmp_path / "alone", executor="serial")
+    assert batches == []
+    packed = fixed(**KINDS[kind], record=record, resources={"pack": 4})
+    launch.run(packed, tmp_path / "packed", executor="serial")
+    assert len(batches) > 0
+    assert all(size > 1 for size in batches)
+    for table in SCHEMAS:
+        assert rows(tmp_path / "packed", table) == rows(tmp_path / "alone", table), table
+        assert len(rows(tmp_path / "packed", table)) > 0, table
+
+
+def test_training_in_packs_is_counted_once_with_the_trials_that_it_was_for(tmp_path: Path) -> None:
+    launch.run(fixed(search=GRID, resources={"pack": 4}), tmp_path, executor="serial")
+    trained = {row["model"]: row["wall_s"] for row in store.read(tmp_path, "models").to_pylist()}
+    trials = store.read(tmp_path, "trials").to_pylist()
+    assert len(trained) == 4 + 2  # a twin for each width
+    assert [row["train_s"] for row in trials] == [trained[row["model"]] for row in trials]
+    assert sum(row["twin_train_s"] for row in trials) == pytest.approx(
+        sum(trained[twin] for twin in {row["twin"] for row in trials})
+    )
+    for row in trials:
+        assert row["wall_s"] > row["train_s"] + row["twin_train_s"] > 0
+        assert row["cpu_s"] > 0
+    busy = store.read(tmp_path, "proposals")["busy_s"].to_pylist()
+    assert sum(busy) > sum(trained.values())
+
+
+def test_a_trial_that_fails_in_a_pack_fails_alone(batches: list[int], tmp_path: Path) -> None:
+    """Two variants share a shape that no memory holds, so that training them together fails too."""
+    large = {"schedule": {"batch_size": 10**12}}
+    variants = {
+        **VARIANTS,
+        "large": large,
+        "large and free": {"schedule": {**large["schedule"], **VARIANTS["free"]["schedule"]}},
+    }
+    queue = launch.run(fixed(variants=variants, resources={"pack": 5}), tmp_path, executor="serial")
+    assert {json.loads(row["params"])["variant"]: row["state"] for row in queue.done} == {
+        **dict.fromkeys(VARIANTS, "complete"),
+        "large": "failed",
+        "large and free": "failed",
+    }
+    assert 2 in batches
+    assert all("Unable to allocate" in row["error"] for row in queue.done if row["state"] == "failed")
+    assert len(store.read(tmp_path, "proposals")) == 5
+
+
+def test_packs_go_on_where_they_ended(tmp_path: Path) -> None:
+    launch.run(fixed(search={**GRID, "trials": 1}, resources={"pack": 2}), tmp_path / "parts", executor="serial")
+    before = contents(tmp_path / "parts", "models/*")
+    of = fixed(search=GRID, resources={"pack": 3})
+    assert launch.run(of, tmp_path / "parts", executor="serial").made == 3
+    assert before.items() <= contents(tmp_path / "parts", "models/*").items()
+    launch.run(of, tmp_path / "at-once", executor="serial")
+    for table in SCHEMAS:
+        assert rows(tmp_path / "parts", table) == rows(tmp_path / "at-once", table), table
+
+
+def test_more_members_are_trained_in_packs_too(batches: list[int], tmp_path: Path) -> None:
+    for members in (2, 4):
+        of = fixed(search=GRID, resources={"pack": 4}).model_copy(update={"members": members})
+        launch.run(of, tmp_path / "parts", executor="serial")
+    assert batches == [2] * 2 + [2] * 2  # of each width both weights; its one twin is alone
+    assert launch.run(of, tmp_path / "parts", executor="serial").made == 0
+
+
+def test_progress_without_objectives_says_what_is_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    launch.run(fixed(variants=VARIANTS), tmp_path, executor="serial")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    for i, line in enumerate(lines, 1):
+        assert re.fullmatch(rf"\[{i}/3\] [0-9a-f]{{16}} done \| \d+\.\d/min, \d+ s left, 0 failed", line)
+
+
+PLAIN = """
+question = "What does one training give?"
+members = 1
+data = { kind = "rgb_grid", size = 3, labels.red = { concept = "redness", rate = 1 } }
+model = { kind = "autoencoder", latent_dim = 2, hidden_dim = 4 }
+schedule = { batch_size = 8, steps = 2, keyframes = [{ step = 0, lr = 0.01 }] }
+"""
+"""One trial, of which there is nothing to draw."""
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Callable[..., Path]:
+    """Write a sweep file of one trial under a name, with more lines."""
+
+    def write(name: str, more: str = "") -> Path:
+        path = tmp_path / f"{name}.toml"
+        path.write_text(PLAIN + more)
+        return path
+
+    return write
+
+
+# --- functions of the user --------------------------------------------------------------------------------------------
+
+OWN = """
+import numpy as np
+
+def redness(inputs):
+    return inputs[:, 0]
+"""
+
+
+@pytest.fixture
+def own(plain: SweepFile, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Write a sweep file that calls a function of a module, the module too if there is a folder for it."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def write(module: str, folder: Path | None = None, text: str = OWN) -> Path:
+        if folder:
+            folder.mkdir(exist_ok=True)
+            (folder / f"{module}.py").write_text(text)
+        file = plain(f"calls-{module}")
+        file.write_text(file.read_text().replace("redness", f"{module}:redness"))
+        return file
+
+    return write
+
+
+def test_a_function_of_the_user_is_imported_only_when_that_is_allowed(
+    own: SweepFile, prepe_cli: Cli, tmp_path: Path
+) -> None:
+    file = own("own_beside", tmp_path)
+    run = ("run", file, "--executor", "serial", "--results", tmp_path / "results")
+    assert prepe_cli(*run) == Said(
+        2,
+        "",
+        f"prepe: {file}: it calls own_beside:redness, and importing a function runs its module; "
+        "allowed: only with --allow-imports\n",
+    )
+    with pytest.raises(prepe.PrepeError, match="sweep calls-own_beside: it calls own_beside:redness"):
+        prepe.run(file, executor="serial", results=tmp_path / "results")
+    assert "own_beside" not in sys.modules
+    assert not (tmp_path / "results").exists()
+
+    said = prepe_cli(*run, "--allow-imports")
+    assert (said.code, said.err) == (0, "")
+    trial = prepe.top("calls-own_beside", 1, tmp_path / "results")[0]["trial"]
+    assert f"  prepe reproduce {trial} --results {tmp_path / 'results'} --allow-imports\n" in said.out
+
+
+def test_a_trial_with_functions_of_the_user_is_made_again_only_when_that_is_allowed(
+    own: SweepFile, prepe_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, root = own("own_again", tmp_path / "here"), tmp_path / "results"
+    monkeypatch.chdir(tmp_path / "here")
+    (row,) = prepe.run(file, executor="serial", results=root, allow_imports=True).done
+    del sys.modules["own_again"]
+    refused = f"trial {row['trial']}: it calls own_again:redness"
+    for from_weights in ([], ["--from-weights"]):
+        again = ("reproduce", row["trial"], "--no-figure", *from_weights, "--results", root)
+        said = prepe_cli(*again)
+        assert (said.code, said.out) == (2, "")
+        assert refused in said.err
+    with pytest.raises(prepe.PrepeError, match=refused):
+        prepe.load(row["trial"], 0, root)
+    assert "own_again" not in sys.modules
+    assert prepe_cli(*again[:3], *again[4:], "--allow-imports").code == 0
+    assert prepe.load(row["trial"], 0, root, allow_imports=True).directions == {}
+
+
+def test_checking_a_file_imports_nothing(own: SweepFile, tmp_path: Path) -> None:
+    file = own("own_unread", tmp_path, "raise RuntimeError")
+    assert sweep.load(file).imports() == ["own_unread:redness"]
+    assert "own_unread" not in sys.modules
+
+
+def test_imports_are_those_of_every_variant() -> None:
+    concept = {"data": {"labels": {"red": {"concept": "own:redder"}}}}
+    of = fixed(variants={"known": {}, "own": concept})
+    assert of.imports() == ["own:redder"]
+    assert fixed().imports() == []
+
+
+def test_a_module_that_is_not_there_stops_the_run_and_is_named(own: SweepFile, prepe_cli: Cli, tmp_path: Path) -> None:
+    file = own("own_nowhere")
+    said = prepe_cli("run", file, "--executor", "serial", "--allow-imports", "--results", tmp_path / "results")
+    assert said.code == 2
+    assert "data.labels.red.concept: 'own_nowhere:redness': the module 'own_nowhere' cannot be imported" in said.err
+
+
+# --- several files ----------------------------------------------------------------------------------------------------
+
+
+def test_several_files_are_run_one_after_another_with_a_summary(
+    prepe_cli: Cli, plain: SweepFile, tmp_path: Path
+) -> None:
+    claim = "[[claims]]\nsays = 'Colours come back'\nmetric = 'recon_mse'\nstatistic = 'max'\nat_most = 10\n"
+    files = [plain("first", claim), plain("second", "[variants.a]\n[variants.b.model]\nlatent_dim = 3\n")]
+    for made in (["1", "2"], ["0", "0"]):
+        said = prepe_cli("run", *files, "--executor", "serial", "--results", tmp_path / "results")
+        assert (said.code, said.err) == (0, "")
+        lines = said.out.splitlines()
+        assert sum(line.startswith("holds ") and line.endswith(": Colours come back") for line in lines) == 1
+        assert lines[-4] == "2 sweeps"
+        assert lines[-3].split() == ["sweep", "trials", "complete", "made", "now", "failed", "lost", "seconds"]
+        assert lines[-2].split()[:-1] == ["first", "1", "1", made[0], "0", "0"]
+        assert lines[-1].split()[:-1] == ["second", "2", "2", made[1], "0", "0"]
+
+
+def test_a_trial_that_fails_in_one_of_several_files_does_not_keep_the_others_from_being_run(
+    prepe_cli: Cli, plain: SweepFile, tmp_path: Path
+) -> None:
+    large, root = plain("large", "[variants.a.schedule]\nbatch_size = 1_000_000_000_000\n"), tmp_path / "results"
+    said = prepe_cli("run", large, plain("other"), "--executor", "serial", "--results", root)
+    assert said.code == 1
+    assert said.err.startswith("1 of 1 trials failed, such as ")
+    assert said.err.rstrip().endswith(f"  prepe run {large} --executor serial --results {root} --retry-failed")
+    assert [line.split()[:-1] for line in said.out.splitlines()[-2:]] == [
+        ["large", "1", "0", "1", "1", "0"],
+        ["other", "1", "1", "1", "0", "0"],
+    ]
+
+
+def test_one_bad_file_of_several_is_refused_before_any_is_run(
+    prepe_cli: Cli, plain: SweepFile, own: SweepFile, tmp_path: Path
+) -> None:
+    good, bad, calling = plain("good"), plain("bad", "colour = 1\n"), own("own_unasked")
+    for other, said in ((bad, "colour"), (calling, "--allow-imports"), (tmp_path / "none.toml", "cannot be read")):
+        answer = prepe_cli("run", good, other, "--executor", "serial", "--results", tmp_path / "results")
+        assert (answer.code, answer.out) == (2, "")
+        assert answer.err.startswith(f"prepe: {other}: ")
+        assert said in answer.err
+    assert not (tmp_path / "results").exists()
+
+
+# --- Ctrl-C -----------------------------------------------------------------------------------------------------------
 
 
 def test_ctrl_c_is_noted_and_raised_where_it_is_looked_for(capfd: pytest.CaptureFixture[str]) -> None:

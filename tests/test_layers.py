@@ -13,23 +13,46 @@ import prepe
 PACKAGE = Path(prepe.__file__).parent
 LAYERS = (  # from the ground up: a part imports from the rows above it, and from itself
     ("errors",),
-    ("catalog",),
+    ("catalog", "custom"),
     ("keyframes",),
     ("spec",),
     ("measure",),
     ("sweep",),
-    ("store", "data", "schedule", "metrics"),
+    ("store", "data", "scheduler", "timeline", "metrics", "scaffold", "sweep_schema"),
+    ("members",),
     ("models", "figures"),
-    ("regularizers", "interventions", "report"),
+    ("regularizers", "interventions", "claims", "publication"),
     ("train",),
-    ("metrics.evaluate",),
+    ("attacks",),
+    ("evaluate",),
+    ("report",),
     ("trial",),
     ("reproduction", "launch"),
+    ("weights", "replay"),
     ("",),  # the package itself, whose functions import what they need
     ("cli",),
 )
 """The parts of the package: modules, and packages with all their modules that are not a part of their own."""
-WITHOUT_TORCH = ("catalog", "keyframes", "spec", "measure", "sweep", "store", "data", "schedule", "metrics", "figures", "report")
+WITHOUT_TORCH = (
+    "catalog",
+    "custom",
+    "keyframes",
+    "spec",
+    "measure",
+    "sweep",
+    "store",
+    "data",
+    "scheduler",
+    "timeline",
+    "scaffold",
+    "sweep_schema",
+    "metrics",
+    "members",
+    "figures",
+    "report",
+    "claims",
+    "publication",
+)
 HEAVY = ("torch", "ray", "optuna", "matplotlib", "skimage", "pyarrow", "duckdb", "pydantic", "numpy", "typer", "rich")
 
 

@@ -8,13 +8,24 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from scipy.stats import spearmanr
 
-from prepe import data, models, train
-from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, STATISTICS, Metric, RgbGrid
-from prepe.metrics import evaluate, geometry, selectivity
+from prepe import data, evaluate, models, train
+from prepe.catalog import (
+    EFFECT_METRICS,
+    HUES,
+    MEMBER_METRICS,
+    NAMED_COLORS,
+    STAGE_METRICS,
+    STATISTICS,
+    Metric,
+    RgbGrid,
+)
+from prepe.metrics import geometry, selectivity
 from prepe.metrics.summary import statistic
 from prepe.models import Autoencoder
 from prepe.spec import Concept, Trial
+from prepe.train import Checkpoint
 
 TASK = data.task(RgbGrid(kind="rgb_grid"))
 GRID, REFERENCE = (TASK.similarities["hsv"](items.inputs, TASK.item("red")) for items in (TASK.grid, TASK.reference))
@@ -276,6 +287,7 @@ def test_no_value_is_worse_than_a_broken_members(name: str, metric: Metric) -> N
 # --- trained members, measured a plain way ---------------------------------------------------------------------------
 
 SEEDS = [3, 4, 5]
+MEASURED = [name for name in EFFECT_METRICS if name not in tiny.OF_ATTACKS]
 gelu = np.vectorize(lambda x: x * 0.5 * (1 + math.erf(x / math.sqrt(2))))
 
 
@@ -350,7 +362,10 @@ def test_effects_are_those_of_a_plain_computation(
         z = member.latents(TASK.grid.inputs)
         expected["axis_purity"] = (z[GRID**3 < 0.01, 0] ** 2).mean()
         expected["anchor_cos"] = member.latents(np.array([[1.0, 0, 0]]))[0, 0]
-        assert {name: row[name] for name in EFFECT_METRICS} == pytest.approx(expected, rel=1e-6, abs=1e-9)
+        lab = TASK.similarities["lab"](TASK.grid.inputs, TASK.item("red"))
+        expected["score_ccc_other"] = selectivity.concordance(after - before, 0.25 * lab**power)
+        assert {name: row[name] for name in MEASURED} == pytest.approx(expected, rel=1e-6, abs=1e-9)
+        assert {name for name in EFFECT_METRICS if row[name] is None} == set(tiny.OF_ATTACKS)
 
 
 def test_an_effect_names_what_was_done(measured: evaluate.Evaluation) -> None:
@@ -385,6 +400,58 @@ def test_members_are_measured_on_the_validation_colours(
         assert row["label_rate"] == task.label_rate()
 
 
+def test_a_members_cycle_and_lengths_are_measured_where_it_says(
+    params: torch.Tensor, plain: list[Plain], task: data.Task
+) -> None:
+    hues = np.array([NAMED_COLORS[name] for name in HUES])
+    for site in ("bottleneck", "encoder"):
+        table = {"items": "hues", "axes": [2, 0], "site": site, "grade": "value"}
+        rows = evaluate.evaluate(tiny.trial(cycle=table), SEEDS, params, np.zeros(3, dtype=bool)).members
+        for row, member in zip(rows, plain, strict=True):
+            z, wheel = (
+                member.latents(rgb) if site == "bottleneck" else member.layers("encoder", rgb)
+                for rgb in (task.validation.inputs, hues)
+            )
+            norm, angle = np.linalg.norm(z, axis=-1), np.arctan2(wheel[:, 0], wheel[:, 2])
+            steps = (np.diff(angle, append=angle[0]) + np.pi) % (2 * np.pi) - np.pi
+            expected = {
+                "norm_mean": norm.mean(),
+                "norm_deviation": ((norm - 1) ** 2).mean(),
+                "bunching": np.linalg.norm((z / norm[:, None]).mean(0)),
+                "anchor_distance": np.linalg.norm(member.latents(np.array([[1.0, 0, 0]]))[0] - [1, 0, 0, 0]),
+                "ring_order": max((steps > 0).mean(), (steps < 0).mean()),
+                "ring_winding": abs(round(steps.sum() / (2 * np.pi))),
+                "ring_radius": np.hypot(wheel[:, 0], wheel[:, 2]).mean(),
+                "ring_radius_min": np.hypot(wheel[:, 0], wheel[:, 2]).min(),
+                "off_plane": (wheel[:, [1, 3]] ** 2).sum(-1).mean(),
+                "off_plane_all": (z[:, [1, 3]] ** 2).sum(-1).mean(),
+                "grade_radius": spearmanr(task.validation.inputs.max(-1), np.hypot(z[:, 0], z[:, 2])).statistic,
+                "grade_off_plane": spearmanr(task.validation.inputs.max(-1), np.hypot(z[:, 1], z[:, 3])).statistic,
+            }
+            assert {name: row[name] for name in expected} == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+def test_stages_have_the_same_numbers_as_members_and_none_for_who_has_not_got_there(
+    params: torch.Tensor, measured: evaluate.Evaluation, trial: Trial
+) -> None:
+    reached = np.array([True, False, True])
+    broken = np.array([True, False, False])
+    early = torch.where(torch.tensor([False, False, True])[:, None], params / 2, params)
+    kept = [Checkpoint(7, "A", params, reached), Checkpoint(9, None, early, ~np.zeros(3, dtype=bool))]
+    rows = evaluate.stages(trial, SEEDS, kept, params, broken)
+    assert [(row["step"], row["phase"], row["seed"]) for row in rows] == [
+        (7, "A", 3), (7, "A", 5), (9, None, 3), (9, None, 4), (9, None, 5),
+    ]  # fmt: skip
+    asked = [name for name in STAGE_METRICS if measured.members[0][name] is not None]
+    assert asked == ["recon_mse", "anchor_cos", "anchor_distance", "norm_deviation", "norm_mean", "bunching"]
+    for row, member in ((rows[1], measured.members[2]), (rows[3], measured.members[1])):
+        assert {name: row[name] for name in STAGE_METRICS} == {name: member[name] for name in STAGE_METRICS}
+    for row in (rows[0], rows[2]):  # broken, and what it was worth then is what it is worth now
+        assert all(math.isnan(row[name]) for name in asked)
+    assert rows[4]["recon_mse"] != measured.members[2]["recon_mse"]
+    assert evaluate.stages(trial, SEEDS, [], params, broken) == []
+
+
 def test_validation_terms_are_diluted_by_batches_without_labels(
     measured: evaluate.Evaluation, plain: list[Plain], task: data.Task
 ) -> None:
@@ -406,6 +473,19 @@ def test_validation_terms_are_diluted_by_batches_without_labels(
             },
             rel=1e-6,
         )
+
+
+def test_a_users_term_on_the_validation_items_sees_the_labels_of_every_member(
+    params: torch.Tensor, task: data.Task
+) -> None:
+    tables = {
+        "terms": {"own": {"kind": "own:labelled"}},
+        "schedule": {"keyframes": [{"step": 0, "lr": 0.01, "own": 0.1}]},
+    }
+    members = evaluate.evaluate(tiny.trial(**tables), SEEDS, params, np.zeros(3, dtype=bool)).members
+    share = task.validation_labels["red"].mean()
+    assert 0 < share < 0.01
+    assert [row["val_terms"] for row in members] == [{"own": pytest.approx(share)}] * 3
 
 
 def test_items_are_the_named_colours_of_all_members_and_the_grid_of_three(
@@ -451,7 +531,7 @@ def test_a_broken_member_has_no_numbers_and_all_flags(trial: Trial, params: torc
     assert [row[name] for name in ("broken", "recon_fail", "anchor_fail", "isolation_fail")] == [1, 1, 1, 1]
     effects = [row for row in measured.effects if row["seed"] == SEEDS[1]]
     assert len(effects) == 4
-    assert all(math.isnan(effect[name]) for effect in effects for name in EFFECT_METRICS)
+    assert all(math.isnan(effect[name]) for effect in effects for name in MEASURED)
 
 
 def test_a_broken_member_changes_nothing_of_the_others(

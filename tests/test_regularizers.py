@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 from prepe import regularizers
-from prepe.catalog import TERMS, Term
+from prepe.catalog import TERMS, AnchorCapturedTerm, CustomTerm, Term
+from prepe.errors import PrepeError
 from prepe.regularizers import Context
 from prepe.train import share
 
 EPSILON = 1e-8
+CAPTURED = [[0.1, -0.2, 0.3, 0.0], [0.0, 0.5, 0.0, -0.4]]
+"""Where two items were when they were captured."""
 
 
 def part(kind: str, **parameters: Any) -> Term:
@@ -21,8 +24,15 @@ def part(kind: str, **parameters: Any) -> Term:
 
 
 def penalty(term: Term, x: Tensor) -> Tensor:
-    """Return a term's value for activations `(*members, batch, width)`."""
-    return regularizers.build(term)(Context(x, x, x, {term.site: x}))
+    """Return a term's value for activations `(*members, batch, width)`, of which the first are the captured items'."""
+    captured = {}
+    if isinstance(term, AnchorCapturedTerm):
+        wanted = torch.as_tensor(CAPTURED, dtype=x.dtype)
+        captured[term.key()] = x.new_zeros(len(term.items), 3), wanted.expand(*x.shape[:-2], *wanted.shape)
+    context = Context(
+        x, x, x, {term.site: x}, captured=captured, activations=lambda inputs, _: x[..., : inputs.shape[-2], :]
+    )
+    return regularizers.build(term)(context)
 
 
 def cosine(a: Tensor, b: Tensor) -> Tensor:
@@ -64,6 +74,26 @@ def pairwise(power: int, shift: bool) -> Callable[[Tensor], Tensor]:
     return value
 
 
+def repelled(axes: tuple[int, ...], diagonal: float) -> Callable[[Tensor], Tensor]:
+    """The same for every sample: all pairs of two of them, and of each with itself if the diagonal counts."""
+
+    def value(x: Tensor) -> Tensor:
+        total = 0 * x.sum()
+        for i in range(len(x)):
+            for j in range(len(x)):
+                near = sum((x[i, axis] - x[j, axis]) ** 2 for axis in axes) + 1e-6
+                total = total + (diagonal / near if i == j else 1 / near)
+        return (total / len(x) ** 2).expand(len(x))
+
+    return value
+
+
+def held(x: Tensor) -> Tensor:
+    """The same for every sample: the first two are the items that were captured."""
+    gaps = [(x[i, j] - CAPTURED[i][j]) ** 2 for i in range(2) for j in range(4)]
+    return (sum(gaps) / 8).expand(len(x))
+
+
 OFF_AXIS = torch.tensor([1.0, 2.0, -2.0, 0.0], dtype=torch.float64) / 3
 FORMULAS: list[tuple[Term, Callable[[Tensor], Tensor]]] = [
     (part("anchor", direction={"axis": 0}), aligned(axis(0), lambda c: 1 - c)),
@@ -82,6 +112,24 @@ FORMULAS: list[tuple[Term, Callable[[Tensor], Tensor]]] = [
     (part("separate", power=2, shift=False), pairwise(2, False)),
     (part("separate", power=7), pairwise(7, True)),
     (part("unit_norm"), mean_over(lambda z: (length(z) - 1) ** 2)),
+    (
+        part("anchor_euclidean", direction={"axis": 1}),
+        mean_over(lambda z: z[0] ** 2 + (z[1] - 1) ** 2 + z[2] ** 2 + z[3] ** 2),
+    ),
+    (
+        part("anchor_euclidean", direction={"axis": 2, "sign": -1}, radius=0.5),
+        mean_over(lambda z: z[0] ** 2 + z[1] ** 2 + (z[2] + 0.5) ** 2 + z[3] ** 2),
+    ),
+    (
+        part("anchor_euclidean", direction=[1, 2, -2, 0], radius=3),
+        mean_over(lambda z: (z[0] - 1) ** 2 + (z[1] - 2) ** 2 + (z[2] + 2) ** 2 + z[3] ** 2),
+    ),
+    (part("planarity"), mean_over(lambda z: (z[2] ** 2 + z[3] ** 2) / 2)),
+    (part("planarity", axes=[2]), mean_over(lambda z: (z[0] ** 2 + z[1] ** 2 + z[3] ** 2) / 3)),
+    (part("repel_euclidean", axes=[0, 1]), repelled((0, 1), 0.0)),
+    (part("repel_euclidean", axes=[3]), repelled((3,), 0.0)),
+    (part("repel_euclidean", axes=[0, 1], diagonal=True), repelled((0, 1), 1.0)),
+    (part("anchor_captured", items=["red", "blue"]), held),
 ]
 EACH = pytest.mark.parametrize(
     ("term", "formula"), FORMULAS, ids=[str(i) + term.kind for i, (term, _) in enumerate(FORMULAS)]
@@ -143,6 +191,8 @@ def test_a_term_bears_zero_vectors(term: Term, formula: Callable[[Tensor], Tenso
         (part("subspace", axes=[0]), [0, 1, 0, 0, 4]),
         (part("anti_subspace", axes=[0]), [1, 0, 9, 0, 4]),
         (part("unit_norm"), [0, 0, 4, 1, (math.sqrt(8) - 1) ** 2]),
+        (part("anchor_euclidean", direction={"axis": 0}), [0, 2, 16, 1, 5]),
+        (part("planarity", axes=[0]), [0, 1, 0, 0, 4]),
     ],
 )
 def test_terms_have_their_worked_values(term: Term, values: list[float]) -> None:
@@ -227,3 +277,145 @@ def test_labels_that_a_term_does_not_listen_to_change_nothing() -> None:
     red = torch.tensor([1.0, 0.0, 1.0])
     alone = share({"red": 1.0}, {"red": red})
     assert torch.equal(share({"red": 1.0}, {"red": red, "vivid": torch.ones(3)}), alone)
+
+
+# --- terms of the batch ----------------------------------------------------------------------------------------------
+
+
+def test_repulsion_has_its_worked_value_and_is_the_same_for_every_sample() -> None:
+    """Three points on a line, at 0, 1 and 3: pairs at squared distances 1, 9 and 4, each counted twice."""
+    x = torch.tensor([[0.0, 5.0], [1.0, 6.0], [3.0, 7.0]], dtype=torch.float64)
+    each = 2 * (1 / (1 + 1e-6) + 1 / (9 + 1e-6) + 1 / (4 + 1e-6)) / 9
+    values = penalty(part("repel_euclidean", axes=[0]), x)
+    assert values.tolist() == pytest.approx([each] * 3, rel=1e-12)
+
+
+def test_the_diagonal_of_repulsion_is_a_constant_of_a_million_over_the_batch() -> None:
+    x = crowd().requires_grad_()
+    without, within = (penalty(part("repel_euclidean", axes=[0, 1], diagonal=d), x) for d in (False, True))
+    torch.testing.assert_close(within - without, torch.full((9,), 1e6 / 9, dtype=torch.float64), rtol=1e-6, atol=0)
+    gradients = [torch.autograd.grad(values.sum(), x)[0] for values in (without, within)]
+    torch.testing.assert_close(*gradients, rtol=1e-6, atol=1e-9)
+
+
+def test_a_captured_anchor_is_nothing_before_its_action_and_pulls_back_after() -> None:
+    term = part("anchor_captured", items=["red", "blue"])
+    x = crowd().requires_grad_()
+    build = regularizers.build(term)
+    inputs = torch.zeros(2, 3, dtype=x.dtype)
+    for captured in ({}, {term.key(): (inputs, None)}):
+        context = Context(x, x, x, {"bottleneck": x}, captured=captured, activations=lambda *_: x[:2])
+        values = build(context)
+        assert values.tolist() == [0] * 9
+        assert not values.requires_grad
+    there = Context(
+        x, x, x, {"bottleneck": x}, captured={term.key(): (inputs, x[:2].detach())}, activations=lambda *_: x[:2]
+    )
+    assert build(there).tolist() == [0] * 9
+    (gradient,) = torch.autograd.grad(penalty(term, x).mean(), x)
+    assert (gradient[2:] == 0).all()
+    torch.testing.assert_close(gradient[:2], (x[:2].detach() - torch.tensor(CAPTURED, dtype=x.dtype)) / 4)
+
+
+def test_a_member_that_has_captured_nothing_yet_is_not_pulled_by_what_others_have() -> None:
+    term = part("anchor_captured", items=["red", "blue"])
+    x = torch.stack([crowd(), crowd().flip(0)]).requires_grad_()
+    wanted = torch.tensor([CAPTURED, [[math.nan] * 4] * 2], dtype=x.dtype)
+    context = Context(
+        x, x, x, {"bottleneck": x},
+        captured={term.key(): (torch.zeros(2, 3, dtype=x.dtype), wanted)}, activations=lambda *_: x[:, :2],
+    )  # fmt: skip
+    values = regularizers.build(term)(context)
+    torch.testing.assert_close(values[0], penalty(term, x[0]))
+    assert values[1].tolist() == [0] * 9
+    (gradient,) = torch.autograd.grad(values.sum(), x)
+    assert (gradient[0, :2] != 0).all()
+    assert (gradient[1] == 0).all()
+
+
+def test_terms_capture_the_same_where_items_action_and_site_are_the_same() -> None:
+    keys = {
+        part("anchor_captured", items=items, action=action, site=site).key()
+        for items in (["red", "blue"], ["blue", "red"])
+        for action in ("a", "b")
+        for site in ("encoder", "bottleneck")
+    }
+    assert len(keys) == 8
+    assert part("anchor_captured", items=["red"]).key() == part("anchor_captured", items=["red"]).key()
+
+
+# --- users' own terms ------------------------------------------------------------------------------------------------
+
+
+def own(kind: str, **parameters: Any) -> CustomTerm:
+    return CustomTerm(kind=f"own:{kind}", parameters=parameters)
+
+
+def test_a_users_term_gets_the_context_its_site_and_its_parameters() -> None:
+    x = crowd()
+    red = (torch.arange(9) % 2).double()
+    context = Context(x, x, x, {"bottleneck": x, "encoder": 2 * x}, {"red": red})
+    torch.testing.assert_close(regularizers.build(own("tilt", by=0.5))(context), 0.5 * x[:, 0] ** 2 * red)
+    elsewhere = own("tilt").model_copy(update={"site": "encoder"})
+    torch.testing.assert_close(regularizers.build(elsewhere)(context), 4 * x[:, 0] ** 2 * red)
+
+
+def test_a_users_term_may_decode_and_ask_for_units() -> None:
+    x = crowd()
+    context = Context(x, x, x, {"bottleneck": x}, decode=lambda z: 3 * z)
+    expected = 1 - x[:, 1] / (x.norm(dim=-1) + EPSILON) + (2 * x).square().mean(-1)
+    torch.testing.assert_close(regularizers.build(own("by_unit"))(context), expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "got"),
+    [
+        ("scalar", r"\(\)"),
+        ("members", r"\(2,\)"),
+        ("width", r"\(2, 9, 4\)"),
+        ("number", "float"),
+        ("nothing", "NoneType"),
+    ],
+)
+def test_a_users_term_of_another_shape_is_refused_and_named(shape: str, got: str) -> None:
+    x = torch.stack([crowd(), crowd()])
+    build = regularizers.build(own("of_wrong_shape", shape=shape))
+    with pytest.raises(PrepeError, match=rf"'own:of_wrong_shape' returned {got}; allowed: .* here \(2, 9\)"):
+        build(Context(x, x, x, {"bottleneck": x}))
+
+
+# --- the context -----------------------------------------------------------------------------------------------------
+
+
+def test_units_and_coordinates_are_made_once_a_batch_and_are_those_of_the_activations() -> None:
+    x = crowd()
+    context = Context(x, x, x, {"bottleneck": x, "encoder": 3 * x}, unit_sites=frozenset({"bottleneck"}))
+    assert context.unit("bottleneck") is x
+    unit = context.unit("encoder")
+    assert context.unit("encoder") is unit
+    torch.testing.assert_close(unit, x / (x.norm(dim=-1, keepdim=True) + EPSILON))
+    for axis_number in range(4):
+        for each in (x, context.sites["encoder"], unit):
+            torch.testing.assert_close(context.coordinate(each, axis_number), each[:, axis_number])
+        assert context.coordinate(unit, axis_number) is context.coordinate(unit, axis_number)
+
+
+def test_a_coordinate_of_something_that_is_gone_is_not_mistaken_for_anothers() -> None:
+    context = Context(crowd(), crowd(), crowd(), {"bottleneck": crowd()})
+    for factor in range(50):  # tensors made and dropped in turn may lie at one address
+        assert torch.equal(context.coordinate((factor * crowd()).view(9, 4), 1), factor * crowd()[:, 1])
+
+
+def test_the_gradient_of_terms_does_not_depend_on_which_others_are_asked_without_weight() -> None:
+    terms = [part("anchor", direction=[1, 2, -2, 0]), part("unit_norm"), part("subspace", axes=[0, 1])]
+    terms += [part("anchor_euclidean", direction=[0, 0, 0, 1]), part("anti_anchor", direction={"axis": 2})]
+    idle = [part("separate", power=10), part("anchor", direction={"axis": 1}), part("anti_subspace", axes=[0, 3])]
+    x = crowd().float().requires_grad_()
+
+    def gradient(asked: list[Term]) -> Tensor:
+        context = Context(x, x, x, {"bottleneck": x.view_as(x)})
+        values = torch.stack([regularizers.build(each)(context).mean() * 0.1 for each in asked])
+        return torch.autograd.grad(values, x, torch.tensor([float(each in terms) for each in asked]))[0]
+
+    assert torch.equal(gradient([*idle, *terms]), gradient(terms))
+    assert torch.equal(gradient([idle[0], terms[0], idle[1], *terms[1:4], idle[2], terms[4]]), gradient(terms))

@@ -212,10 +212,3 @@ def test_a_term_cannot_take_a_name_that_means_something_else(name: str) -> None:
     table["terms"][name] = {"kind": "unit_norm"}
     with pytest.raises(PrepeError, match=f"terms.{name}: '{name}' means something else"):
         spec.trial(table)
-
-
-def test_a_deletion_needs_an_axis() -> None:
-    table = tiny.table()
-    table["interventions"][2]["direction"] = [1, 1, 0, 0]
-    with pytest.raises(PrepeError, match=r"interventions\[2\].direction: \(1, 1, 0, 0\) is off the axes; allowed"):
-        spec.trial(table)

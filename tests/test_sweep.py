@@ -12,10 +12,11 @@ from command import Said, contents
 from conftest import TINY, TinyStore
 
 from prepe import sweep, trial
-from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS
+from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, Heal, Intervention, Recovery
 from prepe.errors import PrepeError
-from prepe.spec import Trial
-from prepe.sweep import Constraint, Distribution, Params, Sweep
+from prepe.keyframes import Schedule, phase_starts
+from prepe.spec import Training, Trial
+from prepe.sweep import Constraint, Distribution, Params, Record, Sweep
 
 FOLDER = Path(__file__).parents[1] / "sweeps"
 EACH_SWEEP = pytest.mark.parametrize("file", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
@@ -32,24 +33,40 @@ def drawn(distribution: Distribution, rng: np.random.Generator) -> int | float:
 
 
 def points(swept: Sweep, count: int) -> Iterator[Params]:
-    """Give the starting point, and some random points of the space if there is one."""
+    """Give the starting point, and some random others: of those that are to be tried where these are fixed."""
     rng = np.random.default_rng(0)
     yield swept.start()
-    for _ in range(count if swept.search else 0):
-        yield {name: drawn(each, rng) for name, each in swept.search.space.items()}
+    fixed = swept.points()
+    if fixed is not None:
+        yield from (fixed[i] for i in 1 + rng.permutation(len(fixed) - 1)[:count])
+        return
+    for _ in range(count):
+        yield {name: drawn(each, rng) for name, each in swept.space.items()}
+
+
+def hastened(part: Any) -> Any:
+    """Return a trial, or a part of one, in which all is done that it does, in two steps between keyframes or in all."""
+    if isinstance(part, Schedule):
+        frames = tuple(frame.model_copy(update={"step": 2 * i}) for i, frame in enumerate(part.keyframes))
+        rules = tuple(rule.model_copy(update={"from_step": 0, "to_step": None}) for rule in part.rules)
+        return part.model_copy(update={"keyframes": frames, "steps": 2 * len(frames), "rules": rules})
+    if isinstance(part, Trial | Training | Intervention):
+        return part.model_copy(update={name: hastened(each) for name, each in part})
+    if isinstance(part, Heal | Recovery):
+        return part.model_copy(update={"steps": 2})
+    return tuple(map(hastened, part)) if isinstance(part, tuple) else part
 
 
 @EACH_SWEEP
-def test_every_shipped_file_runs_for_two_steps_at_its_start_and_at_random_points(file: Path) -> None:
-    table = tomllib.loads(file.read_text())
-    table["schedule"]["steps"] = 2
-    table["members"] = 2
-    swept = sweep.from_table(file.stem, table)
+def test_every_shipped_file_runs_through_all_its_phases_at_its_start_and_at_random_points(file: Path) -> None:
+    swept = sweep.load(file, members=2)
     for params in points(swept, 3):
-        named = swept.trial(params)
-        outcome = trial.run(named, swept.seeds, device="cpu", record=swept.record)
+        named = hastened(swept.trial(params))
+        assert named.training.schedule.steps < 100
+        outcome = trial.run(named, swept.seeds, device="cpu", record=Record(snapshots=(0,)))
         assert len(outcome.tables["members"]) == 2
         assert len(outcome.tables["effects"]) == 2 * len(named.interventions)
+        assert len(outcome.tables["stages"]) == 2 * (len(phase_starts(named.training.schedule)) - 1)
         recon = [row["recon_mse"] for row in outcome.tables["members"]]
         assert np.isfinite(recon).all()
 
@@ -58,9 +75,9 @@ def test_every_shipped_file_runs_for_two_steps_at_its_start_and_at_random_points
 def test_every_shipped_file_starts_inside_its_space_and_holds_random_points(file: Path) -> None:
     swept = sweep.load(file)
     for params in points(swept, 50):
+        assert set(params) == {*swept.space, *(["variant"] if swept.variants else [])}
         for name, value in params.items():
-            assert swept.search is not None
-            assert swept.search.space[name].holds(value), name
+            assert value in swept.variants if name == "variant" else swept.space[name].holds(value), name
         assert isinstance(swept.trial(params), Trial)
 
 
@@ -168,12 +185,17 @@ def test_a_constraint_says_by_how_much_it_is_broken_and_is_named_with_its_bound(
 def test_every_metric_of_the_catalog_can_be_an_objective() -> None:
     for metrics, named in ((EFFECT_METRICS, {"intervention": "ablate"}), (MEMBER_METRICS, {})):
         objectives = [{"metric": metric, "goal": "minimize", **named} for metric in metrics]
-        assert len(sweep.from_table("x", tiny_table(objectives=objectives)).objectives) == len(metrics)
+        table = tiny_table(objectives=objectives, cycle={"items": "hues", "grade": "vibrancy"})
+        assert len(sweep.from_table("x", table).objectives) == len(metrics)
 
 
 # --- bad input, through the command line -----------------------------------------------------------------------------
 
 ANCHOR = '[terms.anchor]\nkind = "anchor"\ndirection = { axis = 0 }'
+RULES = 'rules = [{ name = "r", kind = "move", measure = "recon", below = 0.1, parameter = "lr", to = 0.0, steps = 2 }]'
+RATIO = 'rules = [{ name = "r", kind = "ratio", measure = "recon", of = "anchor", ratio = 1, at_most = 2 }]'
+EXTEND = 'rules = [{ name = "r", kind = "extend", measure = "recon", below = 1, phase = "p", at_most_steps = 2 }]'
+HELD = '[terms.held]\nkind = "anchor_captured"\nitems = ["red"]'
 LR = "lr = { log = [0.005, 0.1], start = 0.05 }"
 RED = 'labels.red = { concept = "redness", power = 2, rate = 0.5 }'
 FIRST = '[[objectives]]\nintervention = "ablate"\nmetric = "score_ccc"\ngoal = "maximize"\n'
@@ -189,7 +211,7 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "an unknown key": (
         "members = 3",
         "menbers = 3",
-        "unknown key 'menbers' (did you mean 'members'?); allowed: question, members, first_seed, twin, record, resources,",
+        "unknown key 'menbers' (did you mean 'members'?); allowed: question, members, first_seed, twin, record,",
     ),
     "an unknown key in a table": (
         "size = 3",
@@ -204,7 +226,7 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "an unknown key in a keyframe": (
         "separate = 0.01",
         "seperate = 0.01",
-        "schedule.keyframes[1]: unknown key 'seperate' (did you mean 'separate'?); allowed: step, lr, anchor,",
+        "schedule.keyframes[1]: unknown key 'seperate' (did you mean 'separate'?); allowed: step, phase, actions, lr,",
     ),
     "an unknown key in a distribution": (
         "log = [",
@@ -218,8 +240,13 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     ),
     "an unknown key in a direction": (
         ANCHOR,
-        ANCHOR.replace("axis", "axes"),
-        "terms.anchor.direction: unknown key 'axes' (did you mean 'axis'?); allowed: axis, sign",
+        ANCHOR.replace("axis", "axs"),
+        "terms.anchor.direction: unknown key 'axs' (did you mean 'axis'?); allowed: axis, sign",
+    ),
+    "a subspace for a direction": (
+        ANCHOR,
+        ANCHOR.replace("axis = 0", "axes = [0]"),
+        "terms.anchor.direction: {'axes': [0]} stands here; allowed: an axis as { axis = 0, sign = 1 }, or a list of",
     ),
     # missing
     "no question": ('question = "Does a tiny sweep run?"', "", "question: missing, and it has no default"),
@@ -267,7 +294,7 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "an unknown concept of a label": (
         '"redness"',
         '"blueness"',
-        "data.labels.red.concept: 'blueness' stands here; allowed: 'redness' or 'vibrancy'",
+        "data.labels.red.concept: unknown concept 'blueness' (did you mean 'redness'?); allowed: redness, vibrancy,",
     ),
     "a label with the name of all": (
         "labels.red",
@@ -460,7 +487,84 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "a weight without a term": (
         '[terms.separate]\nkind = "separate"\n',
         "",
-        "schedule.keyframes[0]: unknown key 'separate'; allowed: step, lr, anchor",
+        "schedule.keyframes[0]: unknown key 'separate'; allowed: step, phase, actions, lr, anchor, loss-recon",
+    ),
+    "a term with a name that means something else": (
+        "[terms.separate]",
+        "[terms.recon]",
+        "terms.recon: 'recon' means something else; allowed: any name but lr, step, phase, actions, values, recon,",
+    ),
+    "an item that cannot be captured": (
+        "[schedule]",
+        '[terms.held]\nkind = "anchor_captured"\nitems = ["redd"]\n\n[schedule]',
+        "terms.held.items: unknown item 'redd' (did you mean 'red'?); allowed: red, orange,",
+    ),
+    "items that nothing captures": (
+        "[schedule]\nbatch_size = 8\nkeyframes = [\n  {",
+        f'{HELD}\n\n[schedule]\nkeyframes = [\n  {{ held = 1, actions = ["anchors"],',
+        "terms.held.action: unknown action 'anchor' (did you mean 'anchors'?); allowed: anchors, of any keyframe",
+    ),
+    "data that nothing opens": (
+        "size = 3",
+        'size = 3\nopened_by = { fraction = "vibrancy" }',
+        "schedule.keyframes: no keyframe gives 'fraction', which opens the data; allowed: at least one value for each",
+    ),
+    "data that a term's weight opens": (
+        "size = 3",
+        'size = 3\nopened_by = { anchor = "vibrancy" }',
+        "data.opened_by.anchor: the schedule has this name for something else; allowed: another",
+    ),
+    "labels of a phase's own": (
+        "keyframes = [\n  {",
+        'phases.p.data.labels = {}\nkeyframes = [\n  { phase = "p",',
+        "schedule.phases.p.data.labels: a phase cannot have its own; allowed: any other key of [data]",
+    ),
+    "data of a phase that are wrong": (
+        "keyframes = [\n  {",
+        'phases.p.data.size = 1\nkeyframes = [\n  { phase = "p",',
+        "schedule.phases.p.data.size: 1 stands here; allowed: greater than or equal to 2",
+    ),
+    # rules
+    "a rule of an unknown kind": (
+        "keyframes = [",
+        f"{RULES.replace('move', 'mve')}\nkeyframes = [",
+        "schedule.rules[0].kind: 'mve' stands here; allowed: 'move', 'ratio', 'extend'",
+    ),
+    "a rule that measures what is not there": (
+        "keyframes = [",
+        f"{RULES.replace('recon', 'reconn')}\nkeyframes = [",
+        "schedule.rules[0].measure: unknown measurement 'reconn' (did you mean 'recon'?); allowed: recon, total,",
+    ),
+    "a rule that moves what is not there": (
+        "keyframes = [",
+        f"{RULES.replace('lr', 'rate')}\nkeyframes = [",
+        "schedule.rules[0].parameter: unknown parameter 'rate' (did you mean 'separate'?); allowed: lr, anchor,",
+    ),
+    "a ratio of what has no weight": (
+        "keyframes = [",
+        f"{RATIO}\nkeyframes = [",
+        "schedule.rules[0].measure: unknown term 'recon'; allowed: anchor, separate",
+    ),
+    "a phase to extend that is not there": (
+        "keyframes = [",
+        f"{EXTEND}\nkeyframes = [",
+        "schedule: rules[0].phase: unknown phase 'p'; allowed: later",
+    ),
+    # cycle
+    "an unknown cycle": (
+        'items = "hues"',
+        'items = "hue"',
+        "cycle.items: unknown items 'hue' (did you mean 'hues'?); allowed: hues, primaries, hues36, trained_hues",
+    ),
+    "a cycle in no plane": (
+        'items = "hues"',
+        'items = "hues"\naxes = [1, 1]',
+        "cycle.axes: [1, 1]; allowed: two different axes, 0 to 2",
+    ),
+    "an unknown grade": (
+        'grade = "value"',
+        'grade = "vividness"',
+        "cycle.grade: unknown grade 'vividness' (did you mean 'redness'?); allowed: vibrancy, focus, redness,",
     ),
     "no keyframes": (
         "[schedule]\nbatch_size = 8\nkeyframes",
@@ -503,7 +607,7 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "an unknown sampler": (
         '"random"',
         '"guess"',
-        "search.sampler: 'guess' stands here; allowed: 'tpe', 'nsga2' or 'random'",
+        "search.sampler: 'guess' stands here; allowed: 'tpe', 'nsga2', 'random' or 'grid'",
     ),
     # interventions
     "an intervention on an unknown concept": (
@@ -514,7 +618,7 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "an unknown operator": (
         'operator = "suppress"',
         'operator = "supress"',
-        "interventions[0].operator: unknown operator 'supress' (did you mean 'suppress'?); allowed: suppress, repel,",
+        "interventions[0].operator: unknown operator 'supress' (did you mean 'suppress'?); allowed: suppress, project,",
     ),
     "a site that cannot be edited": (
         SUPPRESS,

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,16 @@ import torch
 from command import SOURCE, contents
 
 from prepe import spec, store, train, trial
-from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS
+from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, STAGE_METRICS
 from prepe.spec import Trial
 from prepe.store.schema import SCHEMAS
 from prepe.store.write import KEYS
 from prepe.sweep import Record
 
-SMALL = tiny.trial()
-RECORD = Record(history_stride=10, snapshots=(0,), shown_members=1)
+WHOLE = tiny.trial(**tiny.WHOLE)
+SMALL = tiny.trial(schedule=tiny.WHOLE["schedule"], cycle=tiny.WHOLE["cycle"])
+QUICK = SMALL.model_copy(update={"interventions": SMALL.interventions[2:3]})
+RECORD = Record(history_stride=10, snapshots=(0,), checkpoints=(20,), shown_members=1)
 TABLES = [table for table in KEYS if table != "proposals"]
 COSTS = {
     "created",
@@ -39,12 +42,13 @@ COSTS = {
 }
 KILLED = """
 import os, signal, sys, time
+import scipy.stats, skimage.color, sympy  # what would otherwise be imported by every worker anew
 from pathlib import Path
 from prepe import spec, trial
 from prepe.sweep import Record
 
 root, whole, when = Path(sys.argv[1]), spec.trial_from_json(sys.argv[2]), sys.argv[3:]
-record = Record(history_stride=10, snapshots=(0,))
+record = Record(history_stride=10, snapshots=(0,), checkpoints=(20,))
 for moment in when:  # a time in seconds, or how many files may appear
     worker = os.fork()
     if not worker:
@@ -86,12 +90,26 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def undisturbed_quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of a trial that is measured quickly."""
+    root = tmp_path_factory.mktemp("quick") / "results"
+    ensure(root, [0, 1, 2], QUICK)
+    return root
+
+
 # --- rows ------------------------------------------------------------------------------------------------------------
+
+
+@cache
+def whole() -> trial.Outcome:
+    """Return the rows of a trial in which everything is measured."""
+    return trial.run(WHOLE, [0, 1], device="cpu", record=RECORD)
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_rows_fit_the_schema_and_no_key_stands_twice(table: str) -> None:
-    outcome = trial.run(SMALL, [0, 1], device="cpu", record=RECORD)
+    outcome = whole()
     held = store.conform(table, outcome.tables[table])
     assert len(held) > 0
     keys = held.select(list(KEYS[table])).to_pylist()
@@ -99,9 +117,9 @@ def test_rows_fit_the_schema_and_no_key_stands_twice(table: str) -> None:
     assert set(outcome.tables) == set(TABLES)
 
 
-def test_nothing_is_left_out_of_the_rows(undisturbed: Path) -> None:
+def test_nothing_is_left_out_of_the_rows() -> None:
     for table in TABLES:
-        held = store.read(undisturbed, table)
+        held = store.conform(table, whole().tables[table])
         empty = {name for name in held.column_names if held[name].null_count == len(held)}
         assert empty <= {"broken_step", "broken_term", "git_commit"}, table
 
@@ -189,7 +207,67 @@ def test_a_member_that_broke_is_a_row_with_its_step_and_term() -> None:
     effects = outcome.tables["effects"]
     for row in effects:
         broken = trained.broken[seeds.index(row["seed"])]
-        assert all(math.isnan(row[name]) for name in EFFECT_METRICS) == broken
+        assert {name for name in EFFECT_METRICS if row[name] is None} == set(tiny.OF_ATTACKS)
+        assert all(math.isnan(row[name]) for name in EFFECT_METRICS if row[name] is not None) == broken
+
+
+def test_stages_are_at_checkpoints_and_ends_of_phases_and_at_the_end_are_what_members_are() -> None:
+    record = Record(checkpoints=(0, 30, 60))
+    outcome = trial.run(SMALL, [3, 4], device="cpu", record=record)
+    held = store.conform("stages", outcome.tables["stages"]).to_pylist()
+    assert [(row["step"], row["phase"], row["seed"]) for row in held] == [
+        (step, phase, seed)
+        for step, phase in ((0, None), (20, "A"), (30, None), (40, "B"), (55, "B"), (60, "C"))
+        for seed in (3, 4)
+    ]
+    members = {row["seed"]: row for row in store.conform("members", outcome.tables["members"]).to_pylist()}
+    for row in held:
+        same = [name for name in STAGE_METRICS if row[name] == members[row["seed"]][name]]
+        assert all(row[name] is not None and math.isfinite(row[name]) for name in STAGE_METRICS)
+        assert (len(same) == len(STAGE_METRICS)) == (row["step"] == 60), (row["step"], same)
+
+
+def test_stages_are_what_a_shorter_training_is_worth() -> None:
+    outcome = trial.run(SMALL, [3], device="cpu")
+    shorter = SMALL.training.schedule.model_copy(update={"steps": 40})
+    half = SMALL.model_copy(update={"twin": None, "training": SMALL.training.model_copy(update={"schedule": shorter})})
+    (member,) = trial.run(half, [3], device="cpu").tables["members"]
+    (row,) = (row for row in outcome.tables["stages"] if row["step"] == 40)
+    assert {name: row[name] for name in STAGE_METRICS} == {name: member[name] for name in STAGE_METRICS}
+
+
+def test_a_member_that_has_broken_by_a_stage_has_no_numbers_there() -> None:
+    breaking = tiny.trial(**tiny.constant(lr=1e9, steps=12, unit_norm=1e-6))
+    seeds = list(range(8))
+    outcome = trial.run(breaking, seeds, device="cpu", record=Record(checkpoints=(0, 1, 2, 3, 6, 12)))
+    broken_step = {row["seed"]: row["broken_step"] for row in outcome.tables["models"][: len(seeds)]}
+    assert len(set(broken_step.values())) > 2
+    assert len(outcome.tables["stages"]) == 6 * len(seeds)
+    for row in outcome.tables["stages"]:
+        at = broken_step[row["seed"]]
+        assert math.isnan(row["recon_mse"]) == math.isnan(row["anchor_cos"]) == (at is not None and at <= row["step"])
+
+
+def test_stored_checkpoints_are_the_weights_on_the_way(undisturbed: Path) -> None:
+    trained = train.train(SMALL.training, [0, 1, 2], device="cpu", record=RECORD)
+    kept = {(each.step, each.phase): each.params for each in trained.checkpoints}
+    held = [row for row in rows(undisturbed, "checkpoints") if row["model"] == SMALL.training.digest()]
+    assert [(row["seed"], row["step"]) for row in held] == [(seed, step) for seed in range(3) for step in (20, 40, 55)]
+    for row in held:
+        weights = torch.tensor(row["weights"], dtype=torch.float32)
+        assert torch.equal(weights, kept[row["step"], row["phase"]][row["seed"]])
+
+
+def test_final_losses_and_spikes_are_those_of_training() -> None:
+    outcome = trial.run(SMALL, [0, 1], device="cpu")
+    trained = train.train(SMALL.training, [0, 1], device="cpu")
+    for i, row in enumerate(store.conform("members", outcome.tables["members"]).to_pylist()):
+        assert dict(row["final_parts"]) == {name: values[i] for name, values in trained.final_parts.items()}
+        spikes = {str(step): values[i] for step, values in trained.phase_spikes.items()}
+        assert dict(row["phase_spikes"]) == spikes
+        assert row["loss_final"] == trained.final_parts["total"][i]
+        assert row["spike_max"] == max(spikes.values())
+        assert set(spikes) == {"20", "40", "55"}
 
 
 def test_progress_names_what_is_being_done() -> None:
@@ -260,7 +338,7 @@ def test_seeds_below_and_between_are_added_too(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_shares_a_model_does_not_train_it_again(tmp_path: Path, undisturbed: Path) -> None:
-    fewer = tiny.trial(interventions=tiny.TABLE["interventions"][2:3])
+    fewer = QUICK
     assert fewer.digest() != SMALL.digest()
     assert fewer.training.digest() == SMALL.training.digest()
     ensure(tmp_path, [0, 1, 2], fewer)
@@ -290,7 +368,7 @@ def test_trials_that_share_a_twin_train_it_once(tmp_path: Path) -> None:
 
 
 def test_a_model_stored_for_some_seeds_is_trained_for_the_others(tmp_path: Path, undisturbed: Path) -> None:
-    fewer = tiny.trial(interventions=tiny.TABLE["interventions"][2:3])
+    fewer = QUICK
     ensure(tmp_path, [1], fewer)
     ensure(tmp_path, [0, 1, 2])
     assert {row["block"] for row in rows(tmp_path, "models")} == {"1-1", "0-0", "2-2"}
@@ -304,31 +382,35 @@ def test_a_model_stored_for_some_seeds_is_trained_for_the_others(tmp_path: Path,
 def killed(root: Path, *when: object) -> list[int]:
     """Start workers one after another, kill each at its moment, and return how they ended."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", KILLED, str(root), SMALL.to_json(), *map(str, when)],
+        [sys.executable, "-W", "ignore", "-c", KILLED, str(root), QUICK.to_json(), *map(str, when)],
         capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(SOURCE)},
     )  # fmt: skip
     return [int(line) for line in done.stdout.split()]
 
 
 def assert_same_rows(root: Path, other: Path) -> None:
-    for table in ("members", "effects", "items", "models", "history", "snapshots"):
-        assert rows(root, table) == rows(other, table), table
+    for table in TABLES:
+        if table != "trials":  # which tells what it took
+            assert rows(root, table) == rows(other, table), table
 
 
-def test_workers_killed_at_any_time_change_no_row(tmp_path: Path, undisturbed: Path) -> None:
+def test_workers_killed_at_any_time_change_no_row(tmp_path: Path, undisturbed_quick: Path) -> None:
     killed(tmp_path, 0.05, 0.01, 0.15, 0.1, 0.03, 0.07)
-    ensure(tmp_path, [0, 1, 2])
-    assert_same_rows(tmp_path, undisturbed)
+    ensure(tmp_path, [0, 1, 2], QUICK)
+    assert_same_rows(tmp_path, undisturbed_quick)
 
 
-def test_a_worker_killed_before_any_of_its_files_appears_changes_no_row(tmp_path: Path, undisturbed: Path) -> None:
-    files = sum(1 for _ in undisturbed.glob("*/*.parquet"))
+@pytest.mark.slow
+def test_a_worker_killed_before_any_of_its_files_appears_changes_no_row(
+    tmp_path: Path, undisturbed_quick: Path
+) -> None:
+    files = sum(1 for _ in undisturbed_quick.glob("*/*.parquet"))
     ends = killed(tmp_path, *range(files))
     assert ends == [signal.SIGKILL] * files
     for count in range(files):
         assert sum(1 for _ in (tmp_path / str(count)).glob("*/*.parquet")) == count
-        ensure(tmp_path / str(count), [0, 1, 2])
-        assert_same_rows(tmp_path / str(count), undisturbed)
+        ensure(tmp_path / str(count), [0, 1, 2], QUICK)
+        assert_same_rows(tmp_path / str(count), undisturbed_quick)
 
 
 @pytest.mark.parametrize("seeds", [[0, 1, 2, 3], [1], [4]], ids=["more", "fewer", "others"])

@@ -47,6 +47,33 @@ TABLE: dict[str, Any] = {
 """Sixty updates, in which every term has its time with weight and its time without."""
 
 
+WHOLE: dict[str, Any] = {
+    "schedule": {
+        **TABLE["schedule"],
+        "keyframes": [
+            *({**frame, "phase": phase} for frame, phase in zip(TABLE["schedule"]["keyframes"], "ABBC", strict=False)),
+            TABLE["schedule"]["keyframes"][-1],
+        ],
+        "phases": {"B": {"batch_size": 24}},
+    },
+    "cycle": {"items": "hues", "grade": "value"},
+    "interventions": [
+        *TABLE["interventions"],
+        {"label": "project", "operator": "project", "concept": "red", "power": 3},
+        {
+            "label": "attacked",
+            "operator": "ablate",
+            "concept": "red",
+            "power": 3,
+            "recovery": {"steps": 10, "items": 3},
+        },
+    ],
+}
+"""What makes a trial in which everything is measured: phases, a cycle with a grade, every operator, an attack."""
+OF_ATTACKS = ("recover_steps", "recover_auc", "rebound")
+"""Metrics of an effect that are None where nothing was attacked."""
+
+
 def table(**changes: Any) -> dict[str, Any]:
     """Return a copy of `TABLE` with some of its tables replaced; `None` takes one out."""
     changed = {**deepcopy(TABLE), **deepcopy(changes)}

@@ -6,19 +6,22 @@ promise; the code that keeps it is in the package of the same name (`data`, `mod
 """
 
 from prepe.catalog.data import CUSTOM, DATA, HUES, NAMED_COLORS, Coordinates, DataPart, HsvCube, Label, RgbGrid, Span
-from prepe.catalog.directions import Axis, Direction, Vector
+from prepe.catalog.directions import Axis, Direction, Place, Subspace, Vector, together
 from prepe.catalog.interventions import (
-    DELETIONS,
     OPERATORS,
     Ablate,
+    Deletion,
     Gate,
+    Heal,
     Intervention,
     Mapper,
+    Project,
     Prune,
+    Recovery,
     Repel,
     Suppress,
 )
-from prepe.catalog.metrics import EFFECT_METRICS, MEMBER_METRICS, STAGE_METRICS, STATISTICS, Metric
+from prepe.catalog.metrics import EFFECT_METRICS, MEMBER_METRICS, STAGE_METRICS, STATISTICS, Metric, Statistic
 from prepe.catalog.models import MODELS, Autoencoder, CustomModel, ModelPart
 from prepe.catalog.part import Fraction, NonNegative, Part, Positive, PositiveInt, unknown
 from prepe.catalog.terms import (
@@ -42,7 +45,6 @@ from prepe.catalog.terms import (
 __all__ = [
     "CUSTOM",
     "DATA",
-    "DELETIONS",
     "EFFECT_METRICS",
     "HUES",
     "MEMBER_METRICS",
@@ -65,10 +67,12 @@ __all__ = [
     "CustomModel",
     "CustomTerm",
     "DataPart",
+    "Deletion",
     "Directed",
     "Direction",
     "Fraction",
     "Gate",
+    "Heal",
     "HsvCube",
     "Intervention",
     "Label",
@@ -77,19 +81,25 @@ __all__ = [
     "ModelPart",
     "NonNegative",
     "Part",
+    "Place",
     "PlanarityTerm",
     "Positive",
     "PositiveInt",
+    "Project",
     "Prune",
+    "Recovery",
     "Repel",
     "RepelEuclideanTerm",
     "RgbGrid",
     "SeparateTerm",
     "Span",
+    "Statistic",
+    "Subspace",
     "SubspaceTerm",
     "Suppress",
     "Term",
     "UnitNormTerm",
     "Vector",
+    "together",
     "unknown",
 ]

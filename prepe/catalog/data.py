@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -75,6 +75,9 @@ class DataPart(Part, ABC):
     With `weigh`, samples also weigh in the loss as they do in the draw.
     """
 
+    is_color: ClassVar[bool] = False
+    """Whether an item's input is its red, green and blue."""
+
     kind: str
     labels: dict[str, Label] = {}
     draw: Literal["random", "all"] = "random"
@@ -134,11 +137,13 @@ Coordinates = PositiveInt | Annotated[tuple[Fraction, ...], Field(min_length=1, 
 class _Colors(DataPart):
     """What all colour data share."""
 
+    is_color: ClassVar[bool] = True
+
     def items(self) -> list[str]:
         return list(NAMED_COLORS)
 
     def similarities(self) -> list[str]:
-        return ["hsv", "lab"]
+        return ["hsv", "lab", "vibrancy"]
 
     @classmethod
     def grades(cls) -> list[str]:

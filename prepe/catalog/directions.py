@@ -1,4 +1,4 @@
-"""Where a concept is: an axis of a site, or a vector."""
+"""Where a concept is: an axis of a site, a vector, or a subspace."""
 
 from typing import Annotated, Any, Literal
 
@@ -19,6 +19,10 @@ class Axis(Part):
         vector = np.zeros(dim)
         vector[self.axis] = self.sign
         return vector
+
+    def basis(self, dim: int) -> np.ndarray:
+        """Return the unit vector as the only row, `(1, dim)`."""
+        return self.unit(dim)[None]
 
     def fault(self, dim: int) -> str | None:
         """Return what is wrong with this direction in a space of `dim` dimensions, or None."""
@@ -51,6 +55,10 @@ class Vector(Part):
         vector = np.asarray(self.components, dtype=float)
         return vector / np.linalg.norm(vector)
 
+    def basis(self, dim: int) -> np.ndarray:
+        """Return the unit vector as the only row, `(1, dim)`."""
+        return self.unit(dim)[None]
+
     def fault(self, dim: int) -> str | None:
         """Return what is wrong with this direction in a space of `dim` dimensions, or None."""
         n = len(self.components)
@@ -60,14 +68,77 @@ class Vector(Part):
         return "(" + ", ".join(f"{v:g}" for v in self.components) + ")"
 
 
-def _direction_form(value: Any) -> str | None:
+class Subspace(Part):
+    """A concept of several dimensions: the span of some axes, or of some vectors. It has no sides."""
+
+    axes: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = ()
+    vectors: Annotated[tuple[Vector, ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _independent(self) -> "Subspace":
+        if bool(self.axes) == bool(self.vectors):
+            raise ValueError("exactly one of axes and vectors is needed")
+        if len(set(self.axes)) != len(self.axes):
+            raise ValueError("an axis stands twice; allowed: each axis once")
+        if self.vectors and len({len(each.components) for each in self.vectors}) == 1:
+            rows = np.array([each.components for each in self.vectors], dtype=float)
+            if np.linalg.matrix_rank(rows) < len(rows):
+                raise ValueError("a vector lies in the span of the others; allowed: independent ones")
+        return self
+
+    def basis(self, dim: int) -> np.ndarray:
+        """Return orthonormal rows that span it, `(k, dim)`."""
+        if self.axes:
+            return np.eye(dim)[list(self.axes)]
+        return np.linalg.qr(np.array([each.unit(dim) for each in self.vectors]).T)[0].T
+
+    def fault(self, dim: int) -> str | None:
+        """Return what is wrong with this subspace in a space of `dim` dimensions, or None."""
+        parts: list[Axis | Vector] = [*(Axis(axis=axis) for axis in self.axes), *self.vectors]
+        faults = (each.fault(dim) for each in parts)
+        size = len(self.axes or self.vectors)
+        return next((fault for fault in faults if fault), None) or (
+            f"the subspace is all {dim} dimensions; allowed: fewer" if size >= dim else None
+        )
+
+    def __str__(self) -> str:
+        return " ".join(f"e{axis}" for axis in self.axes) or " ".join(map(str, self.vectors))
+
+
+def together(places: "list[Axis | Vector | Subspace]") -> "Axis | Vector | Subspace":
+    """Return one place for all of these: itself if it is alone, else the subspace that they span.
+
+    Raises:
+        ValidationError: some are axes and some vectors, or one lies in the span of the others.
+    """
+    if len(places) == 1:
+        return places[0]
+    axes = [axis for each in places for axis in _axes_of(each)]
+    vectors = [vector for each in places for vector in _vectors_of(each)]
+    return Subspace(axes=tuple(axes), vectors=tuple(vectors))
+
+
+def _axes_of(place: "Axis | Vector | Subspace") -> tuple[int, ...]:
+    return place.axes if isinstance(place, Subspace) else (place.axis,) if isinstance(place, Axis) else ()
+
+
+def _vectors_of(place: "Axis | Vector | Subspace") -> tuple[Vector, ...]:
+    return place.vectors if isinstance(place, Subspace) else (place,) if isinstance(place, Vector) else ()
+
+
+def _form(value: Any) -> str | None:
+    """Say which form of a place a value has, if any."""
     if isinstance(value, dict):
-        return "a vector" if "components" in value else "an axis"
-    if isinstance(value, Axis):
-        return "an axis"
-    return "a vector" if isinstance(value, Vector | list | tuple) else None
+        forms = {"components": "a vector", "axes": "a subspace", "vectors": "a subspace"}
+        return next((form for key, form in forms.items() if key in value), "an axis")
+    kinds = {Axis: "an axis", Subspace: "a subspace", Vector: "a vector", list: "a vector", tuple: "a vector"}
+    return next((form for kind, form in kinds.items() if isinstance(value, kind)), None)
 
 
-Direction = Annotated[
-    Annotated[Axis, Tag("an axis")] | Annotated[Vector, Tag("a vector")], Discriminator(_direction_form)
+Direction = Annotated[Annotated[Axis, Tag("an axis")] | Annotated[Vector, Tag("a vector")], Discriminator(_form)]
+"""Something with two sides, of which one is meant."""
+Place = Annotated[
+    Annotated[Axis, Tag("an axis")] | Annotated[Vector, Tag("a vector")] | Annotated[Subspace, Tag("a subspace")],
+    Discriminator(_form),
 ]
+"""Where a concept is: a direction or a subspace."""

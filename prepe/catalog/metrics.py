@@ -1,7 +1,7 @@
 """Named numbers about members, and about what an intervention did to them."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class Metric:
 EFFECT_METRICS: dict[str, Metric] = {
     "score_r2": Metric("pearson(s^p, E1)^2 on the reference's grid; reported, never optimised alone", "max", 0.0),
     "score_ccc": Metric("concordance of the damage with the ideal response D* s^p (Lin 1989)", "max", -1.0),
+    "score_ccc_other": Metric("score_ccc by another similarity of the same items", "max", -1.0),
     "damage": Metric("mean damage on target items", "gate", 0.0),
     "damage_frac": Metric("damage as a share of the ideal damage", "gate", 0.0),
     "damage_min": Metric("damage of the least damaged target item", "max", 0.0),
@@ -29,6 +30,9 @@ EFFECT_METRICS: dict[str, Metric] = {
     "falloff_offset": Metric("damage where s = 0, by the same regression", "min", 1.0),
     "anchor_cos": Metric("cosine of the concept's latent with its direction", "max", -1.0),
     "axis_purity": Metric("mean squared alignment of bystanders with the direction", "min", 1.0),
+    "recover_steps": Metric("updates of the attack until target items err less than D*/10; at most all", "max", 0.0),
+    "recover_auc": Metric("mean error on target items during the attack, in units of D*", "max", 0.0),
+    "rebound": Metric("share of the error on target items that the attack undoes", "min", 1.0),
 }
 
 MEMBER_METRICS: dict[str, Metric] = {
@@ -61,7 +65,8 @@ MEMBER_METRICS: dict[str, Metric] = {
     "label_n_used": Metric("labelled draws seen while a term that uses the label had weight", "min", float("inf")),
 }
 
-STATISTICS = ("median", "q25", "q75", "mean", "sd", "worst_decile", "rate", "min", "max")
+Statistic = Literal["median", "q25", "q75", "mean", "sd", "worst_decile", "rate", "min", "max"]
+STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
 
 STAGE_METRICS = (
     "recon_mse",

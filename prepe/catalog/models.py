@@ -24,7 +24,10 @@ class ModelPart(Part, ABC):
 
 
 class Autoencoder(ModelPart):
-    """A multilayer perceptron in two halves around a bottleneck, which is of unit length unless `normalize` says no."""
+    """A multilayer perceptron in two halves around a bottleneck, which is of unit length unless `normalize` says no.
+
+    A `linear` output is clamped to the data's range wherever it is measured, but not in training.
+    """
 
     kind: Literal["autoencoder"]
     latent_dim: Annotated[int, Field(ge=2, le=1024)]
@@ -32,6 +35,7 @@ class Autoencoder(ModelPart):
     depth: Annotated[int, Field(ge=1, le=16)] = 1
     activation: Literal["gelu", "relu"] = "gelu"
     normalize: Literal["unit", "none"] = "unit"
+    output: Literal["linear", "sigmoid"] = "linear"
 
     def sites(self) -> dict[str, int]:
         return {"encoder": self.latent_dim, "bottleneck": self.latent_dim}

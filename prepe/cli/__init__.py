@@ -1,7 +1,47 @@
 """The command line: parse, call, print. One verb a function, and each verb is one call from Python."""
 
-from prepe.cli import run  # isort: skip  # the order is that of the verbs in --help
-from prepe.cli import read, reproduce
+from prepe.cli import (
+    animate,
+    check,
+    colors,
+    diff,
+    draw,
+    export,
+    front,
+    new,
+    publish,
+    read,
+    reproduce,
+    rescore,
+    run,
+    schedule,
+    schema,
+)
 from prepe.cli.app import app, main
 
-__all__ = ["app", "main", "read", "reproduce", "run"]
+_ORDER = (
+    *("new", "run", "ls", "top", "show", "query", "check", "draw", "reproduce", "front", "colors", "diff"),
+    *("rescore", "export", "animate", "publish", "schedule", "schema"),
+)
+"""The verbs as --help lists them: first what a new user wants first."""
+app.registered_commands.sort(key=lambda each: _ORDER.index(each.callback.__name__) if each.callback else -1)
+
+__all__ = [
+    "animate",
+    "app",
+    "check",
+    "colors",
+    "diff",
+    "draw",
+    "export",
+    "front",
+    "main",
+    "new",
+    "publish",
+    "read",
+    "reproduce",
+    "rescore",
+    "run",
+    "schedule",
+    "schema",
+]

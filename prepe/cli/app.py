@@ -24,6 +24,9 @@ Results = Annotated[
     typer.Option("--results", metavar="DIR", help="The store. Default: $PREPE_RESULTS, else results/."),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+AllowImports = Annotated[
+    bool, typer.Option("--allow-imports", help="Let functions that files name be imported, which runs their modules.")
+]
 
 
 def main() -> None:

@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_UNBROKEN = 1_000_000
+UNBROKEN = 1_000_000
 
 
 def new_console() -> Console:
     """Return a console that does not break a table's lines when it is written to a file."""
     console = Console()
-    return console if console.is_terminal else Console(width=_UNBROKEN)
+    return console if console.is_terminal else Console(width=UNBROKEN)
 
 
 def print_rows(rows: list[dict[str, Any]], title: str, columns: list[str] | None = None) -> None:
@@ -28,7 +28,7 @@ def print_rows(rows: list[dict[str, Any]], title: str, columns: list[str] | None
     console.print(Text(title if names else f"{title}: none", style="bold"))
     for break_after in ("", "."):
         table = _table(rows, names, break_after)
-        if console.measure(table, options=console.options.update(width=_UNBROKEN)).maximum <= console.width:
+        if console.measure(table, options=console.options.update(width=UNBROKEN)).maximum <= console.width:
             console.print(table)
             return
     for row in rows:

@@ -106,8 +106,8 @@ def query(
 ) -> None:
     """Run SQL over the store, which alone can be read, and not written.
 
-    Views: trials, members, effects, items, colors, summaries, models, history, snapshots, proposals. See their columns
-    with DESCRIBE.
+    Views: trials, members, stages, effects, items, colors, summaries, models, history, snapshots, checkpoints; and
+    proposals, which alone has rows of older versions of sweep files. See their columns with DESCRIBE.
 
     Examples:
 

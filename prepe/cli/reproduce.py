@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prepe import store
-from prepe.cli.app import FAILED, Device, Results, app
+from prepe.cli.app import FAILED, AllowImports, Device, Results, app
 from prepe.cli.printing import count, new_console, print_rows
 
 if TYPE_CHECKING:
@@ -19,12 +19,14 @@ def reproduce(
     from_weights: Annotated[bool, typer.Option("--from-weights", help="Measure stored weights; no training.")] = False,
     device: Device = "auto",
     figure: Annotated[bool, typer.Option(help="Draw the figure.")] = True,
+    allow_imports: AllowImports = False,
     results: Results = None,
 ) -> None:
     """Make a stored trial again here, without Ray, and compare every metric with the stored rows.
 
     On the processor capability, device and torch of the stored rows the two must be equal bit for bit; elsewhere their
-    distributions over members are compared. Exit code 1 if they disagree.
+    distributions over members are compared. Exit code 1 if they disagree. Functions of your own are found in the
+    working folder, or where Python finds modules.
 
     Examples:
 
@@ -49,6 +51,7 @@ def reproduce(
             from_weights=from_weights,
             device=device,
             figure=figure,
+            allow_imports=allow_imports,
             step_report=step,
         )
     rows = [

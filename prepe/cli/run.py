@@ -2,93 +2,121 @@
 
 import shlex
 import signal
+import sys
+import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pyarrow.compute as pc
 import typer
 
-from prepe import store
+from prepe import custom, store
 from prepe import sweep as sweeps
-from prepe.cli.app import FAILED, STOPPED, Device, Results, app, leave
-from prepe.cli.printing import count
+from prepe.cli.app import FAILED, STOPPED, AllowImports, Device, Results, app, leave
+from prepe.cli.check import print_verdicts
+from prepe.cli.printing import count, print_rows
 from prepe.cli.read import print_top
+
+if TYPE_CHECKING:
+    from prepe.launch import Queue
 
 
 @app.command()
 def run(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A sweep file, such as sweeps/delete-red.toml.")],
-    trials: Annotated[int | None, typer.Option(help="Overrides the file's number of trials.")] = None,
-    members: Annotated[int | None, typer.Option(help="Overrides the file's number of members.")] = None,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Sweep files, as sweeps/delete-red.toml.")],
+    trials: Annotated[int | None, typer.Option(help="Overrides the files' number of trials.")] = None,
+    members: Annotated[int | None, typer.Option(help="Overrides the files' number of members.")] = None,
     executor: Annotated[Literal["ray", "serial"], typer.Option(help="serial needs no Ray.")] = "ray",
     address: Annotated[str | None, typer.Option(help="A Ray cluster to join, such as auto or HOST:6379.")] = None,
     device: Device = "auto",
+    allow_imports: AllowImports = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do failed trials again.")] = False,
     results: Results = None,
 ) -> None:
-    """Do what a sweep file asks for and the store does not have yet.
+    """Do what sweep files ask for and the store does not have yet, one file after the other.
 
     Run it again to go on after a stop; raise --trials to add to a finished sweep, --members to add members to every
-    trial.
+    trial. Functions of your own are found beside the file, in the working folder, or where Python finds modules. Exit
+    code 1 if a trial failed.
 
     Examples:
 
         prepe run sweeps/ex-2.9.1.toml
 
         prepe run sweeps/delete-red.toml --trials 200 --members 32
+
+        prepe run sweeps/ex-1.*.toml
     """
     root = store.default_root(results)
-    sweep = sweeps.load(file, trials=trials, members=members)
-    from prepe import launch  # slow to import, so the file is checked before
+    loaded = {file: sweeps.load(file, trials=trials, members=members) for file in files}
+    for file, sweep in loaded.items():
+        custom.check_allowed(sweep.imports(), allow_imports, file)
+    from prepe import claims, launch  # slow to import, so the files are checked before
 
-    print(f"{sweep.name}: {sweep.question}")
-    size = f"{count(sweep.trials, 'trial')} of {count(sweep.members, 'member')}"
-    print(f"{size}, results in {root}", flush=True)
-    given: dict[str, object] = {
+    given: dict[str, Any] = {
         "trials": trials,
         "members": members,
         "executor": executor if executor != "ray" else None,
         "address": address,
         "device": device if device != "auto" else None,
+        "allow-imports": allow_imports or None,
         "results": results,
     }
-    again = _command(file, given)
+    summary, faults = [], False
     try:
-        queue = launch.run(sweep, root, executor=executor, address=address, device=device, retry_failed=retry_failed)
+        with launch.Session(executor, address, device, allow_imports) as session:
+            for file, sweep in loaded.items():
+                began = time.monotonic()
+                _say_first(sweep, root)
+                queue = session.run(sweep, root, folder=file.parent, retry_failed=retry_failed)
+                _say_done(queue, root)
+                if sweep.claims:
+                    print_verdicts(claims.check([file], root))
+                if len(loaded) == 1:
+                    _say_next(
+                        sweep, root, _command([file], given | {"trials": 2 * sweep.trials, "members": sweep.members})
+                    )
+                summary.append(_summary(queue, time.monotonic() - began))
+                fault = _fault(queue, _command([file], given))
+                if fault:
+                    print(fault, file=sys.stderr, flush=True)
+                    faults = True
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed twice is pressed once
-        stored = len(store.read(root, "proposals", pc.field("sweep") == sweep.name, names=f"{sweep.name}-*"))
-        leave(f"stopped: {stored} of {sweep.trials} trials are stored. Go on with:\n  {again}", STOPPED)
+        stored = sum(_stored(sweep, root) for sweep in loaded.values())
+        wanted = sum(sweep.trials for sweep in loaded.values())
+        leave(f"stopped: {stored} of {wanted} trials are stored. Go on with:\n  {_command(files, given)}", STOPPED)
+    if len(loaded) > 1:
+        print_rows(summary, f"{len(loaded)} sweeps")
+    if faults:
+        raise typer.Exit(FAILED)
+
+
+def _say_first(sweep: sweeps.Sweep, root: Path) -> None:
+    print(f"{sweep.name}: {sweep.question}")
+    size = f"{count(sweep.trials, 'trial')} of {count(sweep.members, 'member')}"
+    print(f"{size}, results in {root}", flush=True)
+
+
+def _say_done(queue: "Queue", root: Path) -> None:
+    """Say what came of a sweep, and draw its figure."""
+    sweep = queue.sweep
     if queue.foreign:
         print(f"{queue.foreign} stored trials lie outside this file's space or differ from it; they are left alone")
     if queue.total < sweep.trials:
         print(f"the search found no more than {queue.total} distinct configurations")
-    failed = [row for row in queue.done if row["state"] == "failed"]
     if not queue.made and not queue.lost:
         print("nothing to do: all of it was stored before")
-    print_top(root, sweep.name, 5)
-    _say_next(root, sweep, _command(file, {**given, "trials": 2 * sweep.trials, "members": sweep.members}))
-    if queue.lost:
-        lost = count(queue.lost, "trial")
-        leave(f"{lost} lost every worker that tried, and no row is stored. Try again with:\n  {again}", FAILED)
-    if failed:
-        shown = failed[0]
-        last = str(shown["error"]).strip().rsplit("\n", 1)[-1]
-        leave(
-            f"{len(failed)} of {len(queue.done)} trials failed, such as {shown['trial']}: {last}\n"
-            f"See `prepe show {shown['trial']}`; do them again with:\n  {again} --retry-failed",
-            FAILED,
-        )
+    if sweep.objectives:
+        print_top(root, sweep.name, 5)
+    if _complete(queue):
+        from prepe import report
+
+        print(f"figure: {report.draw_sweep(root, sweep.name)}")
 
 
-def _command(file: Path, given: dict[str, object]) -> str:
-    """Return the command that runs a file with these options, of which those that are None are left out."""
-    options = [[f"--{name}", str(value)] for name, value in given.items() if value is not None]
-    return shlex.join(["prepe", "run", str(file), *(word for option in options for word in option)])
-
-
-def _say_next(root: Path, sweep: sweeps.Sweep, more: str) -> None:
-    """Draw the sweep's figure and name the commands that a user would want next."""
+def _say_next(sweep: sweeps.Sweep, root: Path, more: str) -> None:
+    """Name the commands that a user would want next."""
     from prepe import report
 
     best = report.top(root, sweep.name, 1)
@@ -96,11 +124,56 @@ def _say_next(root: Path, sweep: sweeps.Sweep, more: str) -> None:
         return
     where = "" if root == store.default_root() else f" --results {shlex.quote(str(root))}"
     name = best[0]["trial"]
-    print(f"figure: {report.draw_sweep(root, sweep.name)}")
     print("next:")
     print(f"  prepe show {name}{where}")
-    print(f"  prepe reproduce {name}{where}")
-    if sweep.search:
+    print(f"  prepe reproduce {name}{where}{' --allow-imports' * bool(sweep.imports())}")
+    if sweep.points() is None:
         print(f"  {more}")
-    sql = f"SELECT seed, intervention, score_r2, score_ccc, collateral_p95 FROM effects WHERE trial = '{name}'"
-    print(f'  prepe query "{sql} ORDER BY intervention, score_ccc"{where}')
+    table, columns, order = "members", "seed, recon_mse", "recon_mse"
+    if sweep.trial(sweep.start()).interventions:
+        table, order = "effects", "intervention, score_ccc"
+        columns = "seed, intervention, score_r2, score_ccc, collateral_p95"
+    print(f"  prepe query \"SELECT {columns} FROM {table} WHERE trial = '{name}' ORDER BY {order}\"{where}")
+
+
+def _summary(queue: "Queue", wall_s: float) -> dict[str, Any]:
+    return {
+        "sweep": queue.sweep.name,
+        "trials": queue.total,
+        "complete": _complete(queue),
+        "made now": queue.made,
+        "failed": len(queue.done) - _complete(queue),
+        "lost": queue.lost,
+        "seconds": round(wall_s),
+    }
+
+
+def _fault(queue: "Queue", again: str) -> str | None:
+    """Say which trials did not go well, and how to do them again, or nothing."""
+    if queue.lost:
+        lost = count(queue.lost, "trial")
+        return f"{lost} lost every worker that tried, and no row is stored. Try again with:\n  {again}"
+    failed = [row for row in queue.done if row["state"] == "failed"]
+    if not failed:
+        return None
+    name, last = failed[0]["trial"], str(failed[0]["error"]).strip().rsplit("\n", 1)[-1]
+    return (
+        f"{len(failed)} of {len(queue.done)} trials failed, such as {name}: {last}\n"
+        f"See `prepe show {name}`; do them again with:\n  {again} --retry-failed"
+    )
+
+
+def _complete(queue: "Queue") -> int:
+    return sum(row["state"] == "complete" for row in queue.done)
+
+
+def _stored(sweep: sweeps.Sweep, root: Path) -> int:
+    return len(store.read(root, "proposals", pc.field("sweep") == sweep.name, names=f"{sweep.name}-*"))
+
+
+def _command(files: list[Path], given: dict[str, Any]) -> str:
+    """Return the command that runs files with these options, of which those that are None are left out."""
+    options = [
+        [f"--{name}", *([] if value is True else [str(value)])] for name, value in given.items() if value is not None
+    ]
+    return shlex.join(["prepe", "run", *map(str, files), *(word for option in options for word in option)])

@@ -1,86 +1,32 @@
-"""Colours: lattices, hue-saturation-value, graded and noisy concepts; a `data` part in, a `Task` out.
-
-Source: the hexcone model of A. R. Smith, "Color gamut transform pairs", SIGGRAPH 1978, for HSV.
-"""
+"""Tasks of colours: a `data` part in, a `Task` of reconstructing a lattice's colours out."""
 
 import numpy as np
 
-from prepe.catalog import NAMED_COLORS, Label, RgbGrid
-from prepe.data.task import Items, Task
+from prepe.catalog import HUES, NAMED_COLORS, Coordinates, DataPart, HsvCube, RgbGrid, Span
+from prepe.data import labels
+from prepe.data.cube import Cube
+from prepe.data.grades import GRADES
+from prepe.data.hsv import hsv_to_rgb, rgb_to_hsv
+from prepe.data.similarity import hsv_similarity, lab_similarity
+from prepe.data.task import Items, Ring, Task
+from prepe.errors import PrepeError
 
 _SELECTIVITY_SIZE = 16
 _REFERENCE_SIZE = 8
+_OPEN_GAP = 1.5
+"""A gap of so many times the median one opens a ring."""
 
 
 def rgb_grid(size: int) -> np.ndarray:
     """Return all colours of a lattice with `size` values a channel, `(size**3, 3)`, red outermost."""
     axis = np.linspace(0.0, 1.0, size)
-    return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    return Cube.from_rgb(axis, axis, axis)["color"].reshape(-1, 3)
 
 
 def validation_colors() -> np.ndarray:
     """Return 351 colours that training lattices hardly share: 7 values a channel, 1/16 to 15/16, then the corners."""
     axis = np.linspace(1 / 16, 15 / 16, 7)
-    inner = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-    return np.concatenate([inner, rgb_grid(2)])
-
-
-def rgb_to_hsv(rgb: np.ndarray) -> np.ndarray:
-    """Convert colours, `(..., 3)`; hue in turns, all in [0, 1]; a grey has hue and saturation 0."""
-    high, low = rgb.max(-1), rgb.min(-1)
-    spread = high - low
-    safe = np.where(spread > 0, spread, 1.0)
-    r, g, b = rgb[..., 0], rgb[..., 1], rgb[..., 2]
-    sector = np.select([high == r, high == g], [(g - b) / safe, (b - r) / safe + 2], (r - g) / safe + 4)
-    hue = np.where(spread > 0, sector / 6 % 1.0, 0.0)
-    saturation = np.where(high > 0, spread / np.where(high > 0, high, 1.0), 0.0)
-    return np.stack([hue, saturation, high], axis=-1)
-
-
-def redness(rgb: np.ndarray) -> np.ndarray:
-    """Grade red: r (1 - g/2 - b/2), `(...,)`, 1 for pure red."""
-    return rgb[..., 0] * (1 - rgb[..., 1] / 2 - rgb[..., 2] / 2)
-
-
-def vibrancy(rgb: np.ndarray) -> np.ndarray:
-    """Grade vibrancy: saturation times value, which is the spread of the channels, `(...,)`."""
-    return rgb.max(-1) - rgb.min(-1)
-
-
-GRADES = {"redness": redness, "vibrancy": vibrancy}
-
-
-def hsv_similarity(rgb: np.ndarray, anchor: np.ndarray) -> np.ndarray:
-    """Grade colours by their likeness to an anchor colour.
-
-    (r H + 1 - r) (1 - |s1 - s2|) (1 - |v1 - v2|), with H = max(0, 1 - angle / 90 degrees) and r the mean vibrancy.
-
-    Args:
-        rgb: colours, `(..., 3)`.
-        anchor: one colour, `(3,)`.
-
-    Returns:
-        Similarities in [0, 1], `(...,)`; 1 for the anchor itself.
-    """
-    hue, saturation, value = np.moveaxis(rgb_to_hsv(rgb), -1, 0)
-    anchor_hue, anchor_saturation, anchor_value = rgb_to_hsv(anchor)
-    turn = np.abs(hue - anchor_hue)
-    hue_similarity = np.maximum(0.0, 1 - 4 * np.minimum(turn, 1 - turn))
-    weight = (saturation * value + anchor_saturation * anchor_value) / 2
-    by_hue = weight * hue_similarity + 1 - weight
-    return by_hue * (1 - np.abs(saturation - anchor_saturation)) * (1 - np.abs(value - anchor_value))
-
-
-def lab_similarity(rgb: np.ndarray, anchor: np.ndarray) -> np.ndarray:
-    """Grade colours by their likeness to an anchor colour as the eye sees it.
-
-    max(0, 1 - delta E / 100), with the CIE 1976 distance in CIELAB
-
-    Args and result are those of `hsv_similarity`.
-    """
-    from skimage.color import deltaE_cie76, rgb2lab  # slow to import, and seldom needed
-
-    return np.maximum(0.0, 1 - deltaE_cie76(rgb2lab(rgb), rgb2lab(anchor)) / 100)
+    return np.concatenate([Cube.from_rgb(axis, axis, axis)["color"].reshape(-1, 3), rgb_grid(2)])
 
 
 def hex_name(rgb: np.ndarray) -> str:
@@ -88,32 +34,120 @@ def hex_name(rgb: np.ndarray) -> str:
     return "#" + "".join(f"{round(float(channel) * 255):02x}" for channel in rgb)
 
 
+def rgb_task(part: RgbGrid) -> Task:
+    """Make the task of an RGB lattice: all colours drawn alike, validated on another lattice."""
+    train = rgb_grid(part.size)
+    return _task(part, train, np.ones(len(train)), validation_colors(), rgb_grid(_REFERENCE_SIZE))
+
+
+def hsv_task(part: HsvCube) -> Task:
+    """Make the task of a lattice in hue, saturation and value.
+
+    Raises:
+        PrepeError: no hue is left.
+    """
+    cube = hsv_cube(part)
+    train = cube["color"].reshape(-1, 3)
+    weights = cube["bias"].reshape(-1) if part.bias else np.ones(len(train))
+    if part.validation == "train":
+        return _task(part, train, weights, train, rgb_grid(_REFERENCE_SIZE))
+    validation = rgb_grid(part.validation)
+    return _task(part, train, weights, validation, validation)
+
+
+def hsv_cube(part: HsvCube) -> Cube:
+    """Return the cube that a `data` part describes, less the band of hues that it holds out.
+
+    Raises:
+        PrepeError: no hue is left.
+    """
+    hues = np.arange(part.hues) / part.hues if isinstance(part.hues, int) else _points(part.hues)
+    cube = Cube.from_hsv(hues, _points(part.saturations), _points(part.values))
+    if part.without is None:
+        return cube
+    lower, upper = (HUES[end] if isinstance(end, str) else end for end in part.without)
+    kept = cube.without(lower, upper)
+    if 0 in kept.shape:
+        raise PrepeError(f"data.without: {list(part.without)} leaves no hue; allowed: a band that leaves at least one")
+    return kept
+
+
+def _points(axis: Coordinates) -> np.ndarray:
+    if isinstance(axis, int):
+        return np.linspace(0.0, 1.0, axis)
+    return np.array(axis.points() if isinstance(axis, Span) else axis)
+
+
+def _task(
+    part: DataPart, train: np.ndarray, weights: np.ndarray, validation: np.ndarray, reference: np.ndarray
+) -> Task:
+    """Make a task from the colours of each set; validation labels are exact."""
+    graded = {name: labels.grades(name, label, train, GRADES) for name, label in part.labels.items()}
+    checked = {name: labels.grades(name, label, validation, GRADES) for name, label in part.labels.items()}
+    return Task(
+        train=_colors(train),
+        weights=weights,
+        label_probability={name: labels.chance(label, graded[name]) for name, label in part.labels.items()},
+        validation=_colors(validation),
+        validation_labels={name: labels.exact(each) for name, each in checked.items()},
+        reference=_colors(reference),
+        grid=_colors(rgb_grid(_SELECTIVITY_SIZE)),
+        named=_named(list(NAMED_COLORS)),
+        output_range=(0.0, 1.0),
+        similarities={"hsv": hsv_similarity, "lab": lab_similarity, "vibrancy": lambda rgb, _: GRADES["vibrancy"](rgb)},
+        grades=dict(GRADES),
+        cycles={**_WHEELS, "trained_hues": trained_hues(train)},
+        views=_VIEWS,
+    )
+
+
 def _colors(rgb: np.ndarray) -> Items:
     return Items([hex_name(color) for color in rgb], rgb, rgb)
 
 
-def _probability(label: Label, rgb: np.ndarray) -> np.ndarray:
-    return label.rate * GRADES[label.concept](rgb) ** label.power
+def _named(names: list[str]) -> Items:
+    rgb = np.array([NAMED_COLORS[name] for name in names])
+    return Items(names, rgb, rgb)
 
 
-def task(part: RgbGrid) -> Task:
-    """Make the task of reconstructing a lattice's colours.
+def _pure(hues: np.ndarray) -> Items:
+    return _colors(hsv_to_rgb(np.stack([hues, np.ones_like(hues), np.ones_like(hues)], axis=-1)))
 
-    Validation labels are exact: 1 for colours of grade 1, else 0.
+
+_WHEELS = {
+    "hues": Ring(_named(list(HUES)), np.arange(12) / 12, closed=True),
+    "primaries": Ring(_named(list(HUES)[::2]), np.arange(6) / 6, closed=True),
+    "hues36": Ring(_pure(np.arange(36) / 36), np.arange(36) / 36, closed=True),
+}
+"""All pure hues: primary, secondary and tertiary; the first two of these; every ten degrees."""
+
+
+def _view(hues: int, saturations: list[float], values: list[float]) -> Items:
+    """Return colours named by hue in degrees, saturation and value, such as `30,1,0.5`; hue outermost."""
+    hsv = [(hue / hues, s, v) for hue in range(hues) for s in saturations for v in values]
+    rgb = hsv_to_rgb(np.array(hsv))
+    return Items([f"{360 * h:g},{s:.3g},{v:.3g}" for h, s, v in hsv], rgb, rgb)
+
+
+_VIEWS = {
+    "slices": _view(12, [0.0, 1 / 3, 2 / 3, 1.0], [0.0, 0.25, 0.5, 0.75, 1.0]),
+    "curves": _view(72, [1.0], [3 / 23, 8 / 23, 13 / 23, 18 / 23, 1.0]),
+}
+
+
+def trained_hues(rgb: np.ndarray) -> Ring:
+    """Return the purest of some colours, each hue once, in order of hue from just after the largest gap.
+
+    Purest are those of the largest saturation, and among them of the largest value. The ring is closed if its largest
+    gap is under 1.5 times the median one.
     """
-    train, validation = rgb_grid(part.size), validation_colors()
-    named = np.array(list(NAMED_COLORS.values()))
-    return Task(
-        train=_colors(train),
-        weights=np.ones(len(train)),
-        label_probability={name: _probability(label, train) for name, label in part.labels.items()},
-        validation=_colors(validation),
-        validation_labels={
-            name: (GRADES[label.concept](validation) == 1).astype(float) for name, label in part.labels.items()
-        },
-        reference=_colors(rgb_grid(_REFERENCE_SIZE)),
-        grid=_colors(rgb_grid(_SELECTIVITY_SIZE)),
-        named=Items(list(NAMED_COLORS), named, named),
-        output_range=(0.0, 1.0),
-        similarities={"hsv": hsv_similarity, "lab": lab_similarity},
-    )
+    hue, saturation, value = np.round(rgb_to_hsv(rgb), 12).T
+    pure = saturation == saturation.max()
+    pure &= value == value[pure].max()
+    turns, first = np.unique(hue[pure] % 1.0, return_index=True)
+    before = np.round((turns - np.roll(turns, 1)) % 1.0, 9)  # the gap before each; the first hue begins a tie
+    start = int(before.argmax())
+    turns = np.concatenate([turns[start:], turns[:start] + 1])
+    items = _colors(np.roll(rgb[pure][first], -start, axis=0))
+    closed = len(turns) > 2 and bool(before.max() < _OPEN_GAP * np.median(before))
+    return Ring(items, turns, closed)

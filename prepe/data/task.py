@@ -1,7 +1,7 @@
 """What a task is to everything downstream: items with inputs and targets, labels, graded similarity, error."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,6 +19,21 @@ class Items:
 
 
 @dataclass(frozen=True)
+class Ring:
+    """Items that follow on each other around a circle.
+
+    Attributes:
+        items: in order, each once.
+        turns: the place of each, in turns, `(n,)`; they rise, and so may end above 1.
+        closed: whether the last is followed by the first; else there is a gap between them.
+    """
+
+    items: Items
+    turns: np.ndarray
+    closed: bool
+
+
+@dataclass(frozen=True)
 class Task:
     """Items to learn from and to measure on.
 
@@ -33,6 +48,9 @@ class Task:
         named: items with a name, which may stand for concepts.
         output_range: outputs are clamped to it whenever they are measured.
         similarities: name -> grade of inputs `(n, inputs)` against one anchor input, `(n,)` in [0, 1].
+        grades: name -> number from 0 to 1 that the data know of inputs `(n, inputs)`, `(n,)`.
+        cycles: name -> items around a circle.
+        views: name -> items that figures show before and after an intervention.
     """
 
     train: Items
@@ -45,13 +63,16 @@ class Task:
     named: Items
     output_range: tuple[float, float]
     similarities: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]
+    grades: dict[str, Callable[[np.ndarray], np.ndarray]]
+    cycles: dict[str, Ring]
+    views: dict[str, Items] = field(default_factory=dict)
 
     def item(self, name: str) -> np.ndarray:
         """Return the input of a named item, `(inputs,)`."""
         return self.named.inputs[self.named.names.index(name)]
 
     def label_rate(self) -> float:
-        """Return the expected share of draws that carry at least one label."""
+        """Return the expected share of draws that carry at least one label, by `weights`."""
         none = np.ones(len(self.train))
         for probability in self.label_probability.values():
             none = none * (1 - probability)

@@ -58,14 +58,27 @@ def draw(figure: FigureBase, rows: pa.Table, direction: str) -> None:
         axes.axis("off")
 
 
+def axes_of(direction: str) -> np.ndarray | None:
+    """Return the axes that a place is made of, as effects have it: `+e0` or `e0 e1`; None for one off the axes."""
+    parts = direction.split()
+    if not all(part.lstrip("+-").startswith("e") for part in parts):
+        return None
+    return np.array([int(part.lstrip("+-e")) for part in parts])
+
+
+def upwards(direction: str, dim: int) -> np.ndarray:
+    """Return the unit vector of a place, `(dim,)`, as effects have it; of a subspace the first that spans it."""
+    axes = axes_of(direction)
+    if axes is not None:
+        return np.eye(dim)[axes[0]] * (-1 if direction.startswith("-") else 1)
+    up = np.array([float(part) for part in direction.split(") ")[0].strip("()").split(",")])
+    return up / np.linalg.norm(up)
+
+
 def _view(latents: np.ndarray, direction: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the unit vectors to the right and up: up is the direction, right the axis that varies most beside it."""
     dim = latents.shape[-1]
-    if direction.startswith(("+e", "-e")):
-        up = np.eye(dim)[int(direction[2:])] * (1 if direction[0] == "+" else -1)
-    else:
-        up = np.array([float(part) for part in direction.strip("()").split(",")])
-        up /= np.linalg.norm(up)
+    up = upwards(direction, dim)
     beside = latents - np.outer(latents @ up, up)
     right = np.eye(dim)[int(np.argmax(np.nan_to_num(beside.var(axis=0))))]
     right = right - (right @ up) * up

@@ -4,6 +4,7 @@ Source: Okabe and Ito, Color Universal Design (2008), for a palette that colour-
 """
 
 import io
+import math
 import os
 import textwrap
 from collections.abc import Callable, Iterator
@@ -16,8 +17,9 @@ import numpy as np
 from cycler import cycler
 from matplotlib import style as mpl_style
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
 from prepe.errors import PrepeError
 
@@ -79,6 +81,27 @@ def palette() -> list[str]:
     return list(matplotlib.rcParams["axes.prop_cycle"].by_key()["color"])
 
 
+def marks(names: list[str]) -> dict[str, tuple[str, Any]]:
+    """Return a colour and a line style for each of some names, all of them different: five colours, then dashes."""
+    colors, dashes = palette(), ("-", (0, (5, 1.6)), (0, (1.2, 1.4)))
+    return {name: (colors[i % 5], dashes[i // 5 % 3]) for i, name in enumerate(names)}
+
+
+def digits(value: float, spec: str = ".3g") -> str:
+    """Write a number with a real minus sign."""
+    return format(value, spec).replace("-", "−")
+
+
+def wrapped(text: str, width: int) -> str:
+    """Break a text into lines of so many letters."""
+    return textwrap.fill(text, width)
+
+
+def shade() -> str:
+    """Return a colour a little off the page, for what lies behind: dots of any colour stand out from it."""
+    return "#eef0f3" if paper() == LIGHT["figure.facecolor"] else "#22262e"
+
+
 def paper() -> str:
     """Return the colour of the page in the look now in use."""
     return str(matplotlib.rcParams["figure.facecolor"])
@@ -135,6 +158,22 @@ def log_axis(axes: Axes, values: np.ndarray) -> None:
         axes.xaxis.set_major_formatter("{x:g}")
 
 
+def log_ticks(axis: Axis, most: int = 5) -> None:
+    """Give a logarithmic axis labels at whole decades, or between them too where it spans less than two.
+
+    Args:
+        axis: with its limits set.
+        most: labels, about.
+    """
+    low, high = sorted(axis.get_view_interval())
+    decades = math.log10(high / low)
+    subs = (1.0,) if decades > 2 else (1.0, 3.0) if decades > 1.2 else (1.0, 2.0, 5.0)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=most if len(subs) == 1 else None))
+    axis.set_minor_locator(NullLocator())
+    if len(subs) > 1:
+        axis.set_major_formatter("{x:g}")
+
+
 def save(figure: Callable[[], Figure], stem: str | Path, alt_text: str) -> Path:
     """Write `<stem>.png` (light), `<stem>-dark.png` and `<stem>.txt` (alt text), each whole or not at all.
 
@@ -157,11 +196,30 @@ def save(figure: Callable[[], Figure], stem: str | Path, alt_text: str) -> Path:
     contents = {".txt": (alt_text.strip() + "\n").encode(), "-dark.png": dark, ".png": light}
     for ending, data in contents.items():
         path = stem.with_name(stem.name + ending)
-        try:
-            _write(path, data)
-        except OSError as error:
-            raise PrepeError(f"{path}: cannot be written: {error.strerror or error}") from error
+        with whole(path) as temporary:
+            temporary.write_bytes(data)
     return path
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a path to write to, which becomes the real one when all is written; its folder is made if need be.
+
+    Raises:
+        PrepeError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise PrepeError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _png(figure: Callable[[], Figure], dark: bool) -> bytes:
@@ -169,17 +227,3 @@ def _png(figure: Callable[[], Figure], dark: bool) -> bytes:
     with use(dark):
         figure().savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        with suppress(OSError):
-            temporary.unlink()

@@ -97,7 +97,10 @@ def alt_text(trials: pa.Table, sweep_name: str, objectives: Objectives) -> str:
     for what, i in (("First", 0), ("Best", data.ranking[0] if data.ranking else None)):
         if i is not None:
             values = ", ".join(f"{name} {data.values[k][i]:.3g}" for k, (name, _) in enumerate(objectives))
-            params = ", ".join(f"{name} {value:.3g}" for name, value in data.params[i].items())
+            params = ", ".join(
+                f"{name} {value if isinstance(value, str) else format(value, '.3g')}"
+                for name, value in data.params[i].items()
+            )
             able = "feasible" if data.feasible[i] else "failed" if data.failed[i] else "infeasible"
             lines.append(f"{what} trial: {data.ids[i]}, proposal {data.number[i]}, {able}: {values}; with {params}.")
     goals = ", ".join(f"{name} ({_better(goal)})" for name, goal in objectives)
@@ -240,14 +243,24 @@ def _parameters(figure: FigureBase, data: _Trials, names: list[str], top: list[i
     y, on = data.near(0), data.feasible
     beyond = y != data.values[0]
     for name, axes in zip(names, panels, strict=False):
-        x = np.array([float(params.get(name, math.nan)) for params in data.params])
-        _scale(axes, x[np.isfinite(x)])
+        x = _places(axes, [params.get(name, math.nan) for params in data.params])
         for marker, some in (("o", ~on & ~beyond), ("D", ~on & beyond)):
             axes.scatter(x[some], y[some], s=16, marker=marker, fc="none", ec=style.muted(), linewidths=0.8)
         axes.scatter(x[on], y[on], s=16, color=style.palette()[0], linewidths=0)
         axes.scatter(x[top], y[top], s=34, color=style.palette()[4], edgecolors=style.ink(), linewidths=0.8)
         axes.set_title(name)
         axes.margins(0.07)
+
+
+def _places(axes: Axes, values: list[float | str]) -> np.ndarray:
+    """Return where values lie on an axis, of which the scale is chosen; names lie side by side."""
+    if any(isinstance(each, str) for each in values):
+        names = list(dict.fromkeys(map(str, values)))
+        axes.set_xticks(range(len(names)), names)
+        return np.array([float(names.index(str(each))) for each in values])
+    x = np.array(values, dtype=float)
+    _scale(axes, x[np.isfinite(x)])
+    return x
 
 
 def _scale(axes: Axes, values: np.ndarray) -> None:

@@ -1,6 +1,6 @@
 """Interventions: an `interventions` part and a model in, the edited model out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,17 +8,19 @@ import torch
 from torch import Tensor
 
 from prepe import catalog
-from prepe.catalog import Intervention
-from prepe.interventions.deletion import ablate, prune
-from prepe.interventions.edits import repel, suppress
-from prepe.models import Autoencoder, Edit, Forward, Params
+from prepe.catalog import Axis, Intervention, Subspace, Vector, together
+from prepe.interventions.deletion import ablate, fold, prune, rotation
+from prepe.interventions.edits import one_after_the_other, project, repel, suppress
+from prepe.models import Edit, Forward, Model, Params
+
+Place = Axis | Vector | Subspace
 
 
 @dataclass(frozen=True)
 class Edited:
     """A model, its parameters and the edits of its activations: call it on inputs `(*members, batch, inputs)`."""
 
-    model: Autoencoder
+    model: Model
     params: Params
     edits: Mapping[str, Edit] = field(default_factory=dict)
 
@@ -26,32 +28,57 @@ class Edited:
         return self.model(self.params, inputs, self.edits)
 
 
-def apply(part: Intervention, direction: catalog.Axis | catalog.Vector, model: Autoencoder, params: Params) -> Edited:
-    """Make the model that an intervention along a direction leaves.
+def apply(part: Intervention, places: Sequence[Place], model: Model, params: Params) -> Edited:
+    """Make the model that an intervention leaves; see `catalog` for what each operator does.
 
     Args:
         part: which operator, with its parameters.
-        direction: where the concept is; deletions need an axis.
+        places: where each concept is. One-sided operators act on one after the other; the others on all together.
         model: any number of members at once.
         params: `(*members, ...)`; not changed.
     """
-    if isinstance(part, catalog.Ablate | catalog.Prune):
-        assert isinstance(direction, catalog.Axis)
-        if isinstance(part, catalog.Ablate):
-            return Edited(model, ablate(model, params, part.site, [direction.axis]))
-        return Edited(*prune(model, params, part.site, [direction.axis]))
     example = next(iter(params.values()))
-    unit: np.ndarray = direction.unit(part_width(part, model))
-    vector = torch.as_tensor(unit, dtype=example.dtype, device=example.device)
-    if isinstance(part, catalog.Suppress):
-        return Edited(model, params, {part.site: suppress(part.gate, vector)})
-    assert isinstance(part, catalog.Repel)
-    return Edited(model, params, {part.site: repel(part.mapper, vector)})
+    width = model.part.edit_sites()[part.site]
+
+    def tensor(rows: np.ndarray) -> Tensor:
+        return torch.as_tensor(rows, dtype=example.dtype, device=example.device)
+
+    if isinstance(part, catalog.Suppress | catalog.Repel):
+        directions = [tensor(place.basis(width)[0]) for place in places]
+        if isinstance(part, catalog.Suppress):
+            edits = [suppress(part.gate, each) for each in directions]
+        else:
+            edits = [repel(part.mapper, each) for each in directions]
+        return Edited(model, params, {part.site: one_after_the_other(edits)})
+    place = together(list(places))
+    basis = tensor(place.basis(width))
+    match part:
+        case catalog.Project():
+            return Edited(model, params, {part.site: project(basis)})
+        case catalog.Ablate():
+            return Edited(model, _ablated(place, basis, part.site, model, params))
+        case catalog.Prune():
+            return Edited(*_pruned(place, basis, part.site, model, params))
+        case _:
+            raise TypeError(f"no operator {part.operator!r}")
 
 
-def part_width(part: Intervention, model: Autoencoder) -> int:
-    """Return the width of the site that an intervention edits."""
-    return model.part.edit_sites()[part.site]
+def _axes(place: Place) -> list[int]:
+    """Return the axes that a place is made of, if it is."""
+    return [place.axis] if isinstance(place, Axis) else list(place.axes) if isinstance(place, Subspace) else []
 
 
-__all__ = ["Edited", "ablate", "apply", "prune", "repel", "suppress"]
+def _ablated(place: Place, basis: Tensor, site: str, model: Model, params: Params) -> dict[str, Tensor]:
+    if axes := _axes(place):
+        return ablate(model, params, site, axes)
+    without = torch.eye(basis.shape[-1], dtype=basis.dtype, device=basis.device) - basis.T @ basis
+    return fold(model, params, site, without)
+
+
+def _pruned(place: Place, basis: Tensor, site: str, model: Model, params: Params) -> tuple[Model, dict[str, Tensor]]:
+    if axes := _axes(place):
+        return prune(model, params, site, axes)
+    return prune(model, fold(model, params, site, rotation(basis)), site, list(range(len(basis))))
+
+
+__all__ = ["Edited", "ablate", "apply", "fold", "project", "prune", "repel", "rotation", "suppress"]

@@ -1,11 +1,16 @@
-"""Deletion of axes from weights: zero what writes and reads them, or take them out of the network."""
+"""Deletion of a place from weights: take it out of what writes and reads it, or out of the network.
+
+Both work on a site between which and its neighbours there are linear maps alone, but for a division by the length,
+which a rotation leaves as it is.
+"""
 
 import torch
+from torch import Tensor
 
-from prepe.models import Autoencoder, Params
+from prepe.models import Model, Params
 
 
-def ablate(model: Autoencoder, params: Params, site: str, axes: list[int]) -> dict[str, torch.Tensor]:
+def ablate(model: Model, params: Params, site: str, axes: list[int]) -> dict[str, Tensor]:
     """Return parameters with the axes' rows, biases and columns zeroed; shapes and everything else stay.
 
     Raises:
@@ -22,9 +27,7 @@ def ablate(model: Autoencoder, params: Params, site: str, axes: list[int]) -> di
     return edited
 
 
-def prune(
-    model: Autoencoder, params: Params, site: str, axes: list[int]
-) -> tuple[Autoencoder, dict[str, torch.Tensor]]:
+def prune(model: Model, params: Params, site: str, axes: list[int]) -> tuple[Model, dict[str, Tensor]]:
     """Return a smaller model and its parameters, without the axes; those that remain keep their order.
 
     Raises:
@@ -38,10 +41,38 @@ def prune(
         edited[name] = params[name][..., kept, :] if name.endswith("weight") else params[name][..., kept]
     for name in model.readers(site):
         edited[name] = params[name][..., kept]
-    return model.narrowed(len(kept)), edited
+    return model.narrowed(site, len(kept)), edited
 
 
-def _kept(model: Autoencoder, params: Params, site: str, axes: list[int]) -> list[int]:
+def fold(model: Model, params: Params, site: str, matrix: Tensor) -> dict[str, Tensor]:
+    """Return parameters in which M is part of the weights around a site: written M z, and read through M^T.
+
+    For a projection this takes a subspace out of the weights; for a rotation it changes nothing but the axes.
+
+    Args:
+        model: whose site it is.
+        params: `(*members, ...)`; not changed.
+        site: what to change.
+        matrix: M, `(width, width)`.
+    """
+    edited = dict(params)
+    for name in model.writers(site):
+        edited[name] = matrix @ params[name] if name.endswith("weight") else params[name] @ matrix.T
+    for name in model.readers(site):
+        edited[name] = params[name] @ matrix.T
+    return edited
+
+
+def rotation(basis: Tensor) -> Tensor:
+    """Return an orthogonal matrix whose first rows are these orthonormal ones, `(k, width) -> (width, width)`."""
+    k, width = basis.shape
+    identity = torch.eye(width, dtype=basis.dtype, device=basis.device)
+    full = torch.linalg.qr(torch.cat([basis.T, identity], dim=1))[0].T.contiguous()
+    full[:k] = basis  # QR may have turned their signs
+    return full
+
+
+def _kept(model: Model, params: Params, site: str, axes: list[int]) -> list[int]:
     """Return the axes of a site that are not to be deleted, in order."""
     width = params[model.writers(site)[0]].shape[-2]
     for axis in axes:

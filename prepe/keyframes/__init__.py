@@ -1,5 +1,6 @@
 """Keyframes, rules and dopesheets in; a value for every parameter at every step out. Neither torch nor Ray."""
 
+from prepe.keyframes.dopesheet import dopesheet_table, expand_dopesheets, read_dopesheet, to_csv
 from prepe.keyframes.rules import ExtendRule, MoveRule, RatioRule, Rule
 from prepe.keyframes.schedule import (
     MAX_STEPS,
@@ -14,6 +15,7 @@ from prepe.keyframes.schedule import (
     values_at,
 )
 from prepe.keyframes.steps import resolve
+from prepe.keyframes.transition import Property, Space, State, Timing, Transition
 
 __all__ = [
     "MAX_STEPS",
@@ -22,13 +24,22 @@ __all__ = [
     "Keyframe",
     "MoveRule",
     "Phase",
+    "Property",
     "RatioRule",
     "Rule",
     "Schedule",
+    "Space",
+    "State",
+    "Timing",
+    "Transition",
+    "dopesheet_table",
+    "expand_dopesheets",
     "keys_of",
     "minimum_jerk",
     "phase_starts",
+    "read_dopesheet",
     "resolve",
+    "to_csv",
     "update_steps",
     "values_at",
 ]

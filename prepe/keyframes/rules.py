@@ -7,6 +7,7 @@ without weight has no value, and what was measured last stays.
 
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from prepe.catalog import NonNegative, Part, Positive, PositiveInt
@@ -27,6 +28,11 @@ class _Watching(Part):
             raise ValueError(f"to_step {self.to_step} lies before from_step {self.from_step}; allowed: not before it")
         return self
 
+    def awake(self, step: np.ndarray) -> np.ndarray:
+        """Say at which steps of the schedule the rule may act."""
+        late = step > self.to_step if self.to_step is not None else np.zeros_like(step, dtype=bool)
+        return (step >= self.from_step) & ~late
+
 
 class _Threshold(_Watching):
     """A rule with one threshold to fall below or to rise above."""
@@ -40,12 +46,30 @@ class _Threshold(_Watching):
             raise ValueError("below and above: exactly one of them is needed")
         return self
 
+    @property
+    def threshold(self) -> float:
+        """What the measurement is compared with."""
+        return self.above or self.below or 0.0
+
+    @property
+    def sign(self) -> float:
+        """1 for a rule that acts below its threshold, -1 for one that acts above it."""
+        return -1.0 if self.below is None else 1.0
+
+    def past(self, measured: np.ndarray) -> np.ndarray:
+        """Say where a measurement is past the threshold; one that there is not is never."""
+        return self.sign * measured < self.sign * self.threshold
+
 
 class MoveRule(_Threshold):
-    """When a measurement crosses a threshold, move a parameter to a value, over some steps, with minimum jerk.
+    """When a measurement crosses a threshold, move a parameter to a value, over some updates, with minimum jerk.
 
-    It fires again only after the measurement has gone back by `hysteresis`, a share of the threshold, beyond it; at
-    most `times`. The next keyframe of the parameter takes over from wherever the move has got to.
+    The move takes over the value, its velocity and its acceleration, and arrives after `steps` updates, also while a
+    phase is held. It fires again only after the measurement has gone back by `hysteresis`, a share of the threshold,
+    beyond it; at most `times`. A measurement that is past its threshold already when the rule wakes has crossed it.
+
+    The next keyframe of the parameter takes over from wherever the move has got to: from there the value goes to the
+    keyframe after it, in the column's timing. A parameter without one stays where the move has brought it.
     """
 
     kind: Literal["move"]
@@ -59,7 +83,8 @@ class MoveRule(_Threshold):
 class RatioRule(_Watching):
     """Hold a ratio: set a term's weight so that weight * measure is `ratio` times the weighted part `of`.
 
-    `measure` is the term; its weight is smoothed by both measurements and kept within `at_least` and `at_most`.
+    `measure` is the term; its weight follows both measurements as smoothed and is kept within `at_least` and `at_most`.
+    Outside its steps, and until both have been measured, the weight is the schedule's own. Rules act in their order.
     """
 
     kind: Literal["ratio"]
@@ -72,7 +97,8 @@ class RatioRule(_Watching):
 class ExtendRule(_Threshold):
     """Hold a phase at its last step until a measurement is below (or above) a threshold, for `at_most_steps` at most.
 
-    Each member waits by itself: it goes on with the schedule, later by the steps that it waited.
+    Each member waits by itself: it goes on with the schedule, later by the steps that it waited. A phase that comes
+    several times is held each time, for `at_most_steps` in all.
     """
 
     kind: Literal["extend"]

@@ -16,19 +16,17 @@ from pydantic import Field, field_validator, model_validator
 from prepe.catalog import NonNegative, Part, PositiveInt, unknown
 from prepe.keyframes.rules import Rule
 from prepe.keyframes.steps import STEP_FORMS, resolve
+from prepe.keyframes.transition import LOG_FLOOR, Space, Timing
 
 MAX_STEPS = 10_000_000
 """Values are tabulated for every step beforehand, so there is a bound to their number."""
-LOG_FLOOR = 1e-10
-"""What a column in log space takes for a smaller value."""
-Timing = Literal["minjerk", "linear", "step-end"]
 _OTHER_KEYS = ("step", "phase", "actions")
 
 
 class Column(Part):
     """How one parameter moves: in its value or its logarithm, and with which timing (the schedule's when None)."""
 
-    space: Literal["linear", "log"] = "linear"
+    space: Space = "linear"
     timing: Timing | None = None
 
 

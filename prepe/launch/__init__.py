@@ -1,65 +1,111 @@
-"""The only package that imports Ray and Optuna: a sweep and a store in, all its trials in the store out."""
+"""The only package that imports Ray and Optuna: sweeps and a store in, all their trials in the store out."""
 
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+from prepe import custom
 from prepe.catalog import unknown
 from prepe.errors import PrepeError
 from prepe.launch.interrupt import noted
 from prepe.launch.job import Row
+from prepe.launch.lock import sole_driver
 from prepe.launch.progress import Progress
 from prepe.launch.searcher import Queue
 from prepe.sweep import Sweep
 from prepe.train import choose_device
 
 
-def run(
-    sweep: Sweep,
-    results: Path,
-    *,
-    executor: str = "ray",
-    address: str | None = None,
-    device: str = "auto",
-    retry_failed: bool = False,
-) -> Queue:
-    """Do what a sweep asks for and the store does not have yet.
+class Session:
+    """Sweeps one after another, in one Ray that is up from the first that needs it until this context ends.
 
     Args:
-        sweep: as from `sweep.load`.
-        results: the store's folder.
         executor: `ray` or `serial`.
         address: of a Ray cluster to join; None starts one here.
         device: for the trials.
-        retry_failed: do failed trials again.
-
-    Returns:
-        The queue, with the rows of all ended proposals in `done`.
+        allow_imports: let sweeps call functions of their user, from modules that Python finds, that lie in the working
+            folder, or beside the sweep's file; on a cluster these folders have to be there for all nodes.
 
     Raises:
-        PrepeError: the device, the store or the cluster is not to be had.
-        KeyboardInterrupt: Ctrl-C; what had ended is stored.
+        PrepeError: there is no such executor, or the device is not to be had.
     """
-    if executor not in ("ray", "serial"):
-        raise PrepeError(f"executor: {unknown(executor, ['ray', 'serial'], 'executor')}")
-    if address is None or not device.startswith("cuda"):  # a cluster may have the GPU that is not here
-        choose_device(device)
-    queue = Queue(sweep, results, retry_failed)
-    progress = Progress(sweep, queue.total, queue.done)
-    if not queue.left:
+
+    def __init__(
+        self, executor: str = "ray", address: str | None = None, device: str = "auto", allow_imports: bool = False
+    ) -> None:
+        if executor not in ("ray", "serial"):
+            raise PrepeError(f"executor: {unknown(executor, ['ray', 'serial'], 'executor')}")
+        if address is None or not device.startswith("cuda"):  # a cluster may have the GPU that is not here
+            choose_device(device)
+        self.executor, self.address, self.device, self.allow_imports = executor, address, device, allow_imports
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._stack.close()
+
+    def run(self, sweep: Sweep, results: Path, *, folder: Path | None = None, retry_failed: bool = False) -> Queue:
+        """Do what a sweep asks for and the store does not have yet.
+
+        Args:
+            sweep: as from `sweep.load`.
+            results: the store's folder.
+            folder: of the sweep's file.
+            retry_failed: do failed trials again.
+
+        Returns:
+            The queue, with the rows of all ended proposals in `done`.
+
+        Raises:
+            PrepeError: the store or the cluster is not to be had, the sweep is being run into it already, or it calls
+                functions of its user, and may not.
+            KeyboardInterrupt: Ctrl-C; what had ended is stored.
+        """
+        calls = sweep.imports()
+        custom.check_allowed(calls, self.allow_imports, f"sweep {sweep.name}")
+        folders = [each.resolve() for each in (Path(), folder) if each is not None] if calls else []
+        with sole_driver(results, sweep.name):
+            queue = Queue(sweep, results, retry_failed)
+            if queue.left:
+                self._work_off(queue, folders)
         return queue
-    try:
-        with progress.shown():
-            if executor == "serial":
-                from prepe.launch import serial
 
-                serial.run(queue, progress, device=device)
-            else:
-                from prepe.launch import tune
+    def _work_off(self, queue: Queue, folders: list[Path]) -> None:
+        """Do all proposals of a queue, and show how far that is."""
+        progress = Progress(queue.sweep, queue.total, queue.done)
+        try:
+            with progress.shown():
+                if self.executor == "serial":
+                    from prepe.launch import serial
 
-                tune.run(queue, progress, device=device, address=address)
-    finally:
-        with noted():
-            queue.close()
-    return queue
+                    serial.run(queue, progress, device=self.device, folders=folders)
+                else:
+                    from prepe.launch import tune
+
+                    tune.run(
+                        queue,
+                        progress,
+                        device=self.device,
+                        folders=folders,
+                        address=self.address,
+                        session=self._stack,
+                    )
+        finally:
+            with noted():
+                queue.close()
 
 
-__all__ = ["Queue", "Row", "run"]
+def run(
+    sweep: Sweep, results: Path, *, folder: Path | None = None, retry_failed: bool = False, **options: Any
+) -> Queue:
+    """Do what one sweep asks for and the store does not have yet.
+
+    The options are those of `Session`, in which several share one Ray; all else is as in its `run`.
+    """
+    with Session(**options) as session:
+        return session.run(sweep, results, folder=folder, retry_failed=retry_failed)
+
+
+__all__ = ["Queue", "Row", "Session", "run"]

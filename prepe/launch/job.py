@@ -1,9 +1,10 @@
-"""One proposal of a sweep in; its trial's rows and, last of all, its own row in the store out. No Ray, no Optuna."""
+"""Proposals of a sweep in; their trials' rows and, last of all, their own rows in the store out. No Ray, no Optuna."""
 
 import json
 import math
 import time
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +16,9 @@ import pyarrow as pa
 from prepe import store, trial
 from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS
 from prepe.errors import PrepeError
+from prepe.measure import Measure
 from prepe.metrics.summary import statistic
-from prepe.spec import Trial
-from prepe.sweep import Measure, Params, Sweep
+from prepe.sweep import Params, Sweep, digest
 
 Row = dict[str, Any]
 
@@ -38,20 +39,60 @@ class Proposal:
 
 
 def work(
-    sweep: Sweep, proposal: Proposal, results: Path, device: str = "auto", report: trial.Report | None = None
-) -> Row:
-    """Run a proposal's trial, store its rows, then the proposal's own, and return that.
+    sweep: Sweep,
+    proposals: list[Proposal],
+    results: Path,
+    device: str = "auto",
+    report: trial.Report | None = None,
+    stored_only: bool = False,
+) -> Iterator[Row]:
+    """Do the proposals of one job: store the rows of each trial, then the proposal's own, and give that.
 
-    An exception in the trial makes a row whose state is `failed`, with the error in it; it is not raised. A fault of
-    the store or the machine is no trial's own: it is raised, and every row that is there stays.
+    Models of one shape that several of them lack are trained in one batch before; should that fail, every proposal
+    trains its own. An exception in a trial makes a row whose state is `failed`, with the error in it; it is not raised.
+    A fault of the store or the machine is no trial's own: it is raised, and every row that is there stays. With
+    `stored_only`, nothing is trained, and weights that the store lacks are such a fault.
 
     Raises:
         PrepeError: the store cannot be read or written, or the device is not to be had.
     """
     began = time.perf_counter()
+    costs = {} if stored_only else _prepare(sweep, proposals, results, device, report)
+    share_s = (time.perf_counter() - began) / len(proposals)
+    for proposal in proposals:
+        began = time.perf_counter() - share_s
+        row = _row(
+            sweep,
+            proposal,
+            results,
+            device=device,
+            record=sweep.record,
+            report=report,
+            costs=costs,
+            stored_only=stored_only,
+        )
+        yield write(results, row | {"busy_s": time.perf_counter() - began})
+
+
+def _prepare(
+    sweep: Sweep, proposals: list[Proposal], results: Path, device: str, report: trial.Report | None
+) -> trial.Costs:
+    """Train together what can be, and return what was spent on each model."""
+    trials = [sweep.trial(each.params) for each in proposals]
+    try:
+        return trial.prepare(trials, sweep.seeds, results, device=device, record=sweep.record, report=report)
+    except PrepeError:
+        raise
+    except Exception:  # the trial at fault meets it again alone, and its row says it
+        return {}
+
+
+def _row(sweep: Sweep, proposal: Proposal, results: Path, **options: Any) -> Row:
+    """Make sure that the store has a proposal's trial, and return its row, but for when and how long."""
     named = sweep.trial(proposal.params)
     row: Row = {
         "sweep": sweep.name,
+        "digest": digest(sweep),
         "number": proposal.number,
         "trial": named.digest(),
         "params": json.dumps(proposal.params),
@@ -61,19 +102,22 @@ def work(
         "goals": {each.name: each.goal for each in sweep.objectives},
     }
     try:
-        row |= _outcome(sweep, named, results, device, report)
+        return row | _outcome(sweep, trial.ensure(named, sweep.seeds, results, **options))
     except PrepeError:
         raise
     except Exception as error:
         last = "".join(traceback.format_exception(error))
-        row |= {"state": "failed", "feasible": False, "error": last, "objectives": {}, "constraints": {}}
-    row |= {"busy_s": time.perf_counter() - began, "created": datetime.now(UTC)}
-    store.write(results, "proposals", f"{sweep.name}-{row['trial']}", [row])
+        return row | {"state": "failed", "feasible": False, "error": last, "objectives": {}, "constraints": {}}
+
+
+def write(results: Path, row: Row) -> Row:
+    """Store a proposal's row as one of now, and return it."""
+    row = row | {"created": datetime.now(UTC)}
+    store.write(results, "proposals", f"{row['sweep']}-{row['trial']}", [row])
     return row
 
 
-def _outcome(sweep: Sweep, named: Trial, results: Path, device: str, report: trial.Report | None) -> Row:
-    tables = trial.ensure(named, sweep.seeds, results, device=device, record=sweep.record, report=report)
+def _outcome(sweep: Sweep, tables: dict[str, pa.Table]) -> Row:
     objectives = {each.name: measured(each, tables) for each in sweep.objectives}
     constraints = {each.name: each.excess(measured(each, tables)) for each in sweep.constraints}
     return {

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bars
 
-from prepe.launch.job import Proposal, Row
+from prepe.launch.job import Row
 from prepe.sweep import Sweep
 
 
@@ -63,8 +63,8 @@ class Progress:
         """Show what is going on."""
         self.console.print(message, markup=False, highlight=False, soft_wrap=True)
 
-    def started(self, proposal: Proposal) -> None:
-        """Note that a proposal is being worked on."""
+    def started(self) -> None:
+        """Note that something is being worked on."""
         self.began = self.began or time.monotonic()
         self._show()
 

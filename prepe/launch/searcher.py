@@ -1,14 +1,14 @@
 """What a sweep still has to do: stored proposals in, the next proposal out, each outcome told to an Optuna study.
 
 The store's rows are the truth. The study, with its journal that optuna-dashboard can open, is made from them at every
-start and follows along.
+start and follows along. A sweep whose points are all fixed, by variants or a grid, has none.
 """
 
 import itertools
 import json
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -22,12 +22,12 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from prepe import store
 from prepe.errors import PrepeError
-from prepe.launch.job import Proposal, Row
-from prepe.sweep import Distribution, Params, Search, Sweep
+from prepe.launch.job import Proposal, Row, write
+from prepe.sweep import Distribution, Params, Search, Sweep, digest
 
-_DUPLICATES_IN_A_ROW = 200
+_TRIES = 200
 _COUNTABLE = 100_000
-_DUPLICATES_WHERE_COUNTABLE = 5
+_TRIES_WHERE_COUNTABLE = 5
 _GENERATION = 50
 
 
@@ -35,7 +35,7 @@ class Queue:
     """The proposals that a sweep still has to do: first stored ones that lack members, then new ones.
 
     Args:
-        sweep: what to search; without a [search] table there is one proposal.
+        sweep: what to search, or whose points to do.
         results: the store.
         retry_failed: do failed proposals again too.
 
@@ -45,49 +45,80 @@ class Queue:
         total: how many distinct configurations the sweep asks for, or the space has, if those are fewer.
         lost: how many proposals lost their worker and have no row.
         foreign: how many stored proposals lie outside the space of today's file; they are left alone.
+
+    Raises:
+        PrepeError: the store cannot be read or written.
     """
 
     def __init__(self, sweep: Sweep, results: Path, retry_failed: bool = False) -> None:
-        self.sweep, self.results, self.total = sweep, results, sweep.trials
-        if sweep.search:
-            self.total = int(min(self.total, _size(sweep.search.space)))
+        self.sweep, self.results = sweep, results
+        points = sweep.points()
+        self.total = int(min(sweep.trials, _size(sweep.space) if points is None else len(points)))
         stored = store.read(results, "proposals", pc.field("sweep") == sweep.name, names=f"{sweep.name}-*")
         rows = sorted(stored.to_pylist(), key=lambda row: row["number"])
+        self._digest, self._fault = digest(sweep), PrepeError()
         ours = [row for row in rows if self._fits(row)]
         self.foreign, self.made, self.lost = len(rows) - len(ours), 0, 0
-        self.done = [row for row in ours if not self._again(row, retry_failed)]
+        self.done = self._as_of_today([row for row in ours if not self._again(row, retry_failed)], rows)
         self._again_rows = [row for row in ours if self._again(row, retry_failed)]
         self._numbers = max([row["number"] for row in rows], default=-1) + 1
-        self._seen = {row["trial"]: row for row in self.done}
+        self._seen: dict[str, Row | None] = {row["trial"]: row for row in self.done}
         self._seen |= {row["trial"]: None for row in self._again_rows}
         self._asked: dict[int, optuna.Trial | None] = {}
-        self.study = self._make_study() if sweep.search else None
+        self._points = iter(points or ())
+        self.study = self._make_study() if points is None else None
 
     @property
     def left(self) -> int:
         """How many proposals are still to be handed out or to end."""
         return max(self.total - len(self.done), len(self._again_rows) + len(self._asked))
 
+    def take(self) -> list[Proposal]:
+        """Return the next proposals for one job: as many as the sweep packs, fewer at its end, then none.
+
+        Raises:
+            PrepeError: as `next`.
+        """
+        return list(itertools.islice(iter(self.next, None), self.sweep.resources.pack))
+
     def next(self) -> Proposal | None:
-        """Return the next proposal, or None when the sweep has all it asks for."""
+        """Return the next proposal, or None when the sweep has all it asks for.
+
+        Raises:
+            PrepeError: the sampler proposes what cannot be trained, again and again.
+        """
         if self._again_rows:
             row = self._again_rows.pop(0)
             self._asked[row["number"]] = None
             return Proposal(row["number"], json.loads(row["params"]), row["generation"])
         if len(self.done) + len(self._asked) >= self.total:
             return None
-        if self.study is None:
-            return self._propose({}, None)
-        countable = _size(self._search.space) <= _COUNTABLE
-        for _ in range(_DUPLICATES_WHERE_COUNTABLE if countable else _DUPLICATES_IN_A_ROW):
-            asked = self.study.ask(_distributions(self._search.space))
-            if self.sweep.trial(asked.params).digest() not in self._seen:
+        return self._point() if self.study is None else self._ask(self.study)
+
+    def _point(self) -> Proposal | None:
+        """Return the next fixed point that was not proposed yet, or None if there is none left."""
+        unseen = (point for point in self._points if self.sweep.trial(point).digest() not in self._seen)
+        return next((self._propose(point, None) for point in unseen), None)
+
+    def _ask(self, study: optuna.Study) -> Proposal | None:
+        """Return a proposal of the sampler, or None if it finds no new one."""
+        countable, faults = _size(self._search.space) <= _COUNTABLE, 0
+        for _ in range(_TRIES_WHERE_COUNTABLE if countable else _TRIES):
+            asked = study.ask(_distributions(self._search.space))
+            name = self._name(asked.params)
+            if name is not None and name not in self._seen:
                 return self._propose(asked.params, asked)
-            asked.set_user_attr("duplicate", True)
-            self.study.tell(asked, state=TrialState.FAIL)
+            faults += name is None
+            asked.set_user_attr(*("duplicate", True) if name else ("invalid", str(self._fault)))
+            study.tell(asked, state=TrialState.FAIL)
+        if faults and not countable:
+            raise PrepeError(
+                f"the search gave up: of {_TRIES} proposals in a row {faults} cannot be trained and the others were "
+                f"made before; the last fault: {self._fault}"
+            )
         if countable and (point := self._unseen()) is not None:
-            self.study.enqueue_trial(dict(point))
-            return self._propose(point, self.study.ask(_distributions(self._search.space)))
+            study.enqueue_trial(dict(point))
+            return self._propose(point, study.ask(_distributions(self._search.space)))
         self.total = len(self.done) + len(self._asked)
         return None
 
@@ -126,11 +157,21 @@ class Queue:
         return proposal
 
     def _unseen(self) -> Params | None:
-        """Return a point of a small finite space that was not proposed yet, or None if there is none left."""
-        axes = [_values(each) for each in self._search.space.values()]
-        points = [dict(zip(self._search.space, values, strict=True)) for values in itertools.product(*axes)]
+        """Return a valid point of a small finite space that was not proposed yet, or None if there is none left."""
+        axes = [each.values() for each in self._search.space.values()]
+        names = list(self._search.space)
+        points: list[Params] = [dict(zip(names, values, strict=True)) for values in itertools.product(*axes)]
         random.Random(self._search.seed + len(self._seen)).shuffle(points)
-        return next((point for point in points if self.sweep.trial(point).digest() not in self._seen), None)
+        named = ((self._name(point), point) for point in points)
+        return next((point for name, point in named if name is not None and name not in self._seen), None)
+
+    def _name(self, params: Params) -> str | None:
+        """Return the name of the trial at a point, or None if its parameters, each in its range, do not go together."""
+        try:
+            return self.sweep.trial(params).digest()
+        except PrepeError as fault:
+            self._fault = fault
+            return None
 
     @property
     def _search(self) -> Search:
@@ -141,25 +182,35 @@ class Queue:
     def _fits(self, row: Row) -> bool:
         """Say whether a stored proposal is a point of today's file: same space, same everything else."""
         params = json.loads(row["params"])
-        space = self.sweep.search.space if self.sweep.search else {}
-        if set(params) != set(space) or not all(space[name].holds(value) for name, value in params.items()):
+        if params.keys() != self.sweep.start().keys():
             return False
-        return self.sweep.trial(params).digest() == row["trial"]
+        space = self.sweep.space
+        held = (
+            space[name].holds(each) if name in space else each in self.sweep.variants for name, each in params.items()
+        )
+        return all(held) and self._name(params) == row["trial"]
 
     def _again(self, row: Row, retry_failed: bool) -> bool:
         """Say whether a stored proposal has to be done again.
 
-        It has if it failed and that is asked for, if it lacks members, or if it was judged by other objectives or
-        constraints than today's; what is stored of it is not trained again.
+        It has if it failed and that is asked for, if it lacks members, or if it was judged by another version of the
+        file than today's; what is stored of it is not trained again.
         """
         if row["state"] == "failed":
             return retry_failed
         return (
             row["first_seed"] > self.sweep.first_seed
             or row["first_seed"] + row["members"] < self.sweep.first_seed + self.sweep.members
-            or list(row["goals"] or ()) != [(each.name, each.goal) for each in self.sweep.objectives]
-            or set(dict(row["constraints"] or ())) != {each.name for each in self.sweep.constraints}
+            or row["digest"] != self._digest
         )
+
+    def _as_of_today(self, done: list[Row], rows: list[Row]) -> list[Row]:
+        """Make today's version of the file the one that was written last, by storing what is done of it again."""
+        last = max(rows, key=lambda row: row["created"])["digest"] if rows else None
+        return [
+            row if row["digest"] == last == self._digest else write(self.results, row | {"digest": self._digest})
+            for row in done
+        ]
 
     def _make_study(self) -> optuna.Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -222,27 +273,13 @@ class Queue:
         self.study.tell(asked, self._values(row))
 
 
-def proposals(queue: Queue) -> Iterator[Proposal]:
-    """Give proposals until there are no more."""
-    while (proposal := queue.next()) is not None:
-        yield proposal
-
-
 def _distributions(space: dict[str, Distribution]) -> dict[str, BaseDistribution]:
     return {name: _distribution(each) for name, each in space.items()}
 
 
 def _size(space: dict[str, Distribution]) -> float:
     """Return how many points a space has."""
-    return math.prod(len(_values(each)) if each.choice or each.int_ else math.inf for each in space.values())
-
-
-def _values(each: Distribution) -> Sequence[int | float]:
-    """Return all values of a finite parameter."""
-    if each.choice is not None:
-        return each.choice
-    low, high = map(int, each.range())
-    return range(low, high + 1, each.step)
+    return math.prod(len(each.values()) or math.inf for each in space.values())
 
 
 def _distribution(each: Distribution) -> BaseDistribution:

@@ -3,32 +3,31 @@
 Tune's own state is thrown away: what was done is in the store, and the queue is made from that.
 """
 
-import logging
+import math
 import os
-import pickle
-import socket
+import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import ray
 import torch
 from ray import tune
-from ray.air.constants import EXPR_ERROR_PICKLE_FILE
-from ray.exceptions import RayTaskError
 from ray.tune.search import Searcher
 
-from prepe import store
+from prepe import custom, store
 from prepe.errors import PrepeError
+from prepe.launch import cluster
 from prepe.launch.interrupt import Interrupt, noted
 from prepe.launch.job import Proposal, Row, work
 from prepe.launch.progress import Progress
 from prepe.launch.searcher import Queue
-from prepe.sweep import Resources, Sweep
+from prepe.sweep import Sweep
 
 _RETRIES_OF_LOST_WORKERS = 3
-_CONNECT_S = 5
-_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+_RAISED_AT_WORK = re.compile(r"(\x1b\[\d+m)?ray::|The actor died because of an error raised in its creation task")
 _SILENCE = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the behaviour to come, so that Ray does not warn of it
@@ -39,19 +38,22 @@ _SILENCE = {
 
 
 class _Job(tune.Trainable):
-    """Does one proposal a step, in a process that is used again for the next."""
+    """Does a pack of proposals, one a step, in a process that is used again for the next pack."""
 
     def setup(self, config: dict[str, Any], **given: Any) -> None:
         self.sweep: Sweep = given["sweep"]
         self.results, self.device = Path(given["results"]), str(given["device"])
+        custom.look_in(given["folders"])
         torch.set_num_threads(self.sweep.resources.cpus)
+        self.reset_config(config)
 
     def step(self) -> dict[str, Any]:
-        row = work(self.sweep, Proposal(**self.config["proposal"]), self.results, self.device)
-        return {"trial": row["trial"], "done": True}
+        row = next(self.rows)
+        return {"number": row["number"], "trial": row["trial"], "done": row["number"] == self.last}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.config = new_config
+        proposals = [Proposal(**each) for each in new_config["proposals"]]
+        self.rows, self.last = work(self.sweep, proposals, self.results, self.device), proposals[-1].number
         return True
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -61,34 +63,64 @@ class _Job(tune.Trainable):
         """Nothing to load."""
 
 
+class _Faults:
+    """Keeps the first exception of what Tune calls; Tune itself would wrap it, or take it for a job's and go on."""
+
+    def __init__(self) -> None:
+        self.first: Exception | None = None
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note an exception down instead of raising it while in this context."""
+        try:
+            yield
+        except Exception as error:
+            self.first = self.first or error
+
+    def check(self) -> None:
+        """Raise the first exception, if there was any."""
+        if self.first:
+            raise self.first from None
+
+
 class _QueueSearcher(Searcher):
     """Hands a queue's proposals to Tune and its outcomes back."""
 
-    def __init__(self, queue: Queue, progress: Progress) -> None:
+    def __init__(self, queue: Queue, progress: Progress, faults: _Faults) -> None:
         super().__init__()
-        self.queue, self.progress = queue, progress
-        self.running: dict[str, Proposal] = {}
+        self.queue, self.progress, self.faults = queue, progress, faults
+        self.running: dict[str, dict[int, Proposal]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Give Tune nothing to write down: it could only go stale."""
         return {}
 
     def suggest(self, trial_id: str) -> Any:
-        proposal = self.queue.next()
-        if proposal is None:
+        pack: list[Proposal] = []
+        with self.faults.noted():
+            pack = self.queue.take()
+        if not pack:
             return None if self.running else Searcher.FINISHED
-        self.running[trial_id] = proposal
-        self.progress.started(proposal)
-        return {"proposal": vars(proposal)}
+        self.running[trial_id] = {each.number: each for each in pack}
+        self.progress.started()
+        return {"proposals": [vars(each) for each in pack]}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        proposal = self.running.get(trial_id, {}).pop(result["number"], None)
+        if proposal is None:  # it was done again, since a worker was lost with others of its pack still to do
+            return
+        with self.faults.noted():
+            row = self._stored(result["trial"])
+            self.queue.finish(proposal, row)
+            if row is not None:
+                self.progress.finished(row)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        proposal = self.running.pop(trial_id, None)
-        if proposal is None:
-            return
-        row = None if error or not result else self._stored(result["trial"])
-        self.queue.finish(proposal, row)
-        if row is not None:
-            self.progress.finished(row)
+        if result and not error:
+            self.on_trial_result(trial_id, result)
+        for proposal in self.running.pop(trial_id, {}).values():
+            with self.faults.noted():
+                self.queue.finish(proposal, None)
 
     def _stored(self, trial: str) -> Row | None:
         name = f"{self.queue.sweep.name}-{trial}"
@@ -103,10 +135,10 @@ class _QueueSearcher(Searcher):
 
 
 class _Watch(tune.Callback):
-    """Stops Tune when Ctrl-C was pressed or no worker can do the job, and tells of lost workers."""
+    """Stops Tune when Ctrl-C was pressed or there was a fault, and tells of lost workers."""
 
-    def __init__(self, interrupt: Interrupt, progress: Progress) -> None:
-        self.interrupt, self.progress = interrupt, progress
+    def __init__(self, interrupt: Interrupt, progress: Progress, faults: _Faults) -> None:
+        self.interrupt, self.progress, self.faults = interrupt, progress, faults
 
     def __getstate__(self) -> dict[str, Any]:
         """Give Tune nothing to write down."""
@@ -114,13 +146,16 @@ class _Watch(tune.Callback):
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self.interrupt.check()
+        self.faults.check()
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        _check_lost(trial)
-        self.progress.say("a worker was lost; what it did is done again")
+        with self.faults.noted():
+            _check_lost(trial)
+            self.progress.say("a worker was lost; what it did is done again")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        _check_lost(trial)
+        with self.faults.noted():
+            _check_lost(trial)
 
 
 def _check_lost(trial: Any) -> None:
@@ -129,20 +164,25 @@ def _check_lost(trial: Any) -> None:
     Raises:
         PrepeError: the worker cannot import prepe, or a row cannot be stored.
     """
-    file = Path(trial.local_path, EXPR_ERROR_PICKLE_FILE)
-    error = pickle.loads(file.read_bytes()) if file.is_file() else None
-    if isinstance(error, RayTaskError) or "in its creation task" in str(error):
-        raise PrepeError(f"a worker cannot do its job: {str(error).strip().splitlines()[-1]}")
+    file = trial.error_file  # every failure of this job, one after the other, each under a line of its own
+    failures = Path(file).read_text(encoding="utf-8") if file and Path(file).is_file() else ""
+    last = failures.rpartition("Failure # ")[2].partition("\n")[2].strip()
+    if _RAISED_AT_WORK.match(last):
+        raise PrepeError(f"a worker cannot do its job: {last.splitlines()[-1]}")
 
 
-def run(queue: Queue, progress: Progress, *, device: str, address: str | None) -> None:
+def run(
+    queue: Queue, progress: Progress, *, device: str, folders: list[Path], address: str | None, session: ExitStack
+) -> None:
     """Do all proposals of a queue through Ray Tune.
 
     Args:
         queue: what to do.
         progress: told of every start and end.
         device: for the jobs.
-        address: of a running cluster; None starts one in this process's machine and stops it at the end.
+        folders: where workers find the users' own functions.
+        address: of a running cluster; None starts one on this machine. A Ray that is up already is used.
+        session: at its end, a Ray that was started or joined here is left.
 
     Raises:
         PrepeError: the cluster cannot be reached, has not what a job asks for, or gave up.
@@ -150,33 +190,42 @@ def run(queue: Queue, progress: Progress, *, device: str, address: str | None) -
     """
     for name, value in _SILENCE.items():
         os.environ.setdefault(name, value)
-    if address:
+    up = ray.is_initialized()
+    if up:
+        cluster.check_same(address)
+    else:
+        session.callback(_leave)
+    if address and not up:
         progress.say(f"joining Ray at {address} ...")
-        _join(address)  # may take long, and leaves nothing behind: not under `noted`
+        cluster.join(address)  # may take long, and leaves nothing behind: not under `noted`
     with noted() as interrupt:
-        try:
-            if not address:
-                progress.say("starting Ray ...")
-                _start()
-            interrupt.check()
-            slots = queue.sweep.resources.concurrency or _slots(queue.sweep.resources)
-            _fit(queue, progress, interrupt, device, slots)
-        finally:
-            ray.shutdown()
+        if not (up or address):
+            progress.say("starting Ray ...")
+            cluster.start()
+        interrupt.check()
+        slots = queue.sweep.resources.concurrency or cluster.slots(queue.sweep.resources)
+        given = {"sweep": queue.sweep, "results": str(queue.results.resolve()), "device": device, "folders": folders}
+        _fit(queue, progress, interrupt, given, slots)
 
 
-def _fit(queue: Queue, progress: Progress, interrupt: Interrupt, device: str, slots: int) -> None:
-    """Do all proposals of a queue, so many jobs at once."""
-    resources = queue.sweep.resources
+def _leave() -> None:
+    """Leave Ray, whatever is pressed meanwhile."""
+    with noted():
+        ray.shutdown()
+
+
+def _fit(queue: Queue, progress: Progress, interrupt: Interrupt, given: dict[str, Any], slots: int) -> None:
+    """Do all proposals of a queue, so many jobs at once, each of which is given some things."""
+    resources, faults = queue.sweep.resources, _Faults()
     with tempfile.TemporaryDirectory(prefix="prepe-tune-") as scratch:
         tuner = tune.Tuner(
             tune.with_resources(
-                tune.with_parameters(_Job, sweep=queue.sweep, results=str(queue.results.resolve()), device=device),
+                tune.with_parameters(_Job, **given),
                 {"cpu": resources.cpus, "gpu": resources.gpus},
             ),
             tune_config=tune.TuneConfig(
-                search_alg=_QueueSearcher(queue, progress),
-                num_samples=queue.left,
+                search_alg=_QueueSearcher(queue, progress, faults),
+                num_samples=math.ceil(queue.left / resources.pack),
                 max_concurrent_trials=slots,
                 reuse_actors=True,
                 metric=None,
@@ -186,61 +235,16 @@ def _fit(queue: Queue, progress: Progress, interrupt: Interrupt, device: str, sl
                 name=queue.sweep.name,
                 storage_path=scratch,
                 verbose=0,
-                callbacks=[_Watch(interrupt, progress)],
+                callbacks=[_Watch(interrupt, progress, faults)],
                 failure_config=tune.FailureConfig(max_failures=_RETRIES_OF_LOST_WORKERS),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
         try:
             tuner.fit()
-        except RuntimeError as error:
-            first = str(error).strip().partition("\n")[0]
+        except (RuntimeError, tune.TuneError) as error:
+            faults.check()
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            first = said[-1] if said[0].startswith("Traceback") else said[0]
             raise PrepeError(f"Ray gave up: {first}. What had ended is stored; run it again to go on") from None
-
-
-def _start() -> None:
-    """Start Ray on this machine, with all of its processors."""
-    try:
-        ray.init(address="local", num_cpus=len(os.sched_getaffinity(0)), include_dashboard=False, **_QUIET)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise PrepeError(f"Ray cannot be started: {error}") from None
-
-
-def _join(address: str) -> None:
-    """Join the cluster at an address.
-
-    Raises:
-        PrepeError: there is none.
-    """
-    host, _, port = address.rpartition(":")
-    try:
-        if host and port.isdecimal():  # Ray would try for minutes
-            socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
-        ray.init(address=address, **_QUIET)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise PrepeError(
-            f"--address {address}: no Ray cluster can be joined there: {error}; "
-            "allowed: HOST:PORT of its head, or auto on one of its nodes"
-        ) from None
-
-
-def _slots(resources: Resources) -> int:
-    """Return how many jobs the cluster can run at once.
-
-    Raises:
-        PrepeError: not even one.
-    """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    slots = 0
-    for have in nodes:
-        by_cpu, by_gpu = have.get("CPU", 0) // resources.cpus, have.get("GPU", 0) / (resources.gpus or 1)
-        slots += int(min(by_cpu, by_gpu) if resources.gpus else by_cpu)
-    if slots:
-        return slots
-    for name, wanted, kind in (("cpus", resources.cpus, "CPU"), ("gpus", resources.gpus, "GPU")):
-        most = max((have.get(kind, 0) for have in nodes), default=0)
-        if wanted > most:
-            raise PrepeError(
-                f"resources.{name}: a job asks for {wanted:g}; allowed here: at most {most:g}, on any node"
-            )
-    raise PrepeError(f"resources: no node has {resources.cpus:g} CPUs and {resources.gpus:g} GPUs at once")
+        faults.check()

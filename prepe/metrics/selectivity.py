@@ -61,8 +61,7 @@ def effects(
         Metric name -> `(*members,)`; `catalog.EFFECT_METRICS` says what each means.
     """
     added, ideal = after - before, d_star * similarity**power
-    target = similarity**_GROUP_POWER > _TARGET
-    bystander = similarity**_GROUP_POWER < _BYSTANDER
+    target, bystander = targets(similarity), bystanders(similarity)
     # `compress` keeps items contiguous, so that a mean is summed in the same order for one member as for sixty
     harm = np.maximum(np.compress(bystander, added, axis=-1), 0.0)
     on_target = np.compress(target, added, axis=-1)
@@ -85,6 +84,11 @@ def effects(
         "falloff_slope": slope / d_star,
         "falloff_offset": added.mean(-1) - slope * x.mean(),
     }
+
+
+def targets(similarity: np.ndarray) -> np.ndarray:
+    """Return which items are of the concept, `(items,)`."""
+    return similarity**_GROUP_POWER > _TARGET
 
 
 def bystanders(similarity: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from prepe.catalog import Metric
 
-_REDUCTIONS: dict[str, Callable[[np.ndarray], Any]] = {
+_REDUCTIONS: dict[str, Callable[..., Any]] = {
     "median": np.median,
     "mean": np.mean,
     "rate": np.mean,
@@ -23,20 +23,30 @@ def with_worst(values: np.ndarray, metric: Metric) -> np.ndarray:
 
 
 def statistic(name: str, values: np.ndarray, metric: Metric) -> float:
-    """Return a statistic over members.
+    """Return a statistic over members, `(members,)`; see `statistics`."""
+    return float(statistics(name, values, metric))
+
+
+def statistics(name: str, values: np.ndarray, metric: Metric) -> np.ndarray:
+    """Return a statistic over members, one for each of several samples of them.
 
     Args:
         name: one of `catalog.STATISTICS`; `rate` is the mean of a flag, `worst_decile` the mean of the worst tenth,
             rounded up (CVaR).
-        values: `(members,)`; NaN marks a broken member, which counts as the metric's worst and is never dropped.
+        values: `(*samples, members)`; NaN marks a broken member, which counts as the metric's worst and is never
+            dropped.
         metric: says which way is worse.
+
+    Returns:
+        `(*samples,)`.
     """
-    values = np.sort(with_worst(np.asarray(values, dtype=float), metric))
+    values = np.sort(with_worst(np.asarray(values, dtype=float), metric), axis=-1)
+    members = values.shape[-1]
     if name == "worst_decile":
-        tail = math.ceil(len(values) / 10)
-        return float((values[-tail:] if metric.goal == "min" else values[:tail]).mean())
+        tail = math.ceil(members / 10)
+        return np.asarray((values[..., -tail:] if metric.goal == "min" else values[..., :tail]).mean(-1))
     if name == "sd":
-        return float(values.std(ddof=1)) if len(values) > 1 else math.nan
+        return values.std(-1, ddof=1) if members > 1 else np.full(values.shape[:-1], math.nan)
     if name in _REDUCTIONS:
-        return float(_REDUCTIONS[name](values))
-    return float(np.quantile(values, {"q25": 0.25, "q75": 0.75}[name]))
+        return np.asarray(_REDUCTIONS[name](values, axis=-1))
+    return np.asarray(np.quantile(values, {"q25": 0.25, "q75": 0.75}[name], axis=-1))

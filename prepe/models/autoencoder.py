@@ -1,33 +1,25 @@
-"""An autoencoder with a bottleneck of unit length, for any number of members at once.
+"""An autoencoder with a bottleneck, of unit length if wanted, for any number of members at once.
 
-A `catalog.Autoencoder` in; a function from parameters and inputs to outputs and activations out. Inputs and activations
-are `(*members, batch, width)`; in memory the width comes before the batch, which is several times faster for narrow
-layers, so what is handed out are transposed views.
+A `catalog.Autoencoder` in; a `Model` out. Activations are `(*members, batch, width)`; in memory the width comes before
+the batch, which is several times faster for narrow layers, so what is handed out are transposed views.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import gelu
+from torch.nn.functional import gelu, pad, relu
 
 from prepe import catalog
 from prepe.data import streams
+from prepe.models.model import Edit, Forward, Layout, Params, unpacked
 
-Params = Mapping[str, Tensor]
-Edit = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Forward:
-    """What one pass gives: unclamped outputs `(*members, batch, outputs)` and activations by site."""
-
-    outputs: Tensor
-    sites: dict[str, Tensor]
+_LANES = 32
+"""Processors take so many numbers at once, and round those left over otherwise; so batches are filled up."""
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": gelu, "relu": relu}
 
 
 class _Normalize(torch.autograd.Function):
@@ -48,16 +40,19 @@ class _Normalize(torch.autograd.Function):
 
 
 class Autoencoder:
-    """Linear and exact-GELU layers down to `latent_dim`, L2 normalisation, and the mirror image back up."""
+    """Linear layers with GELU (exact) or ReLU between them down to `latent_dim`, and the mirror image back up.
 
-    unit_sites = frozenset({"bottleneck"})
+    The site `encoder` is before the L2 normalisation, `bottleneck` after it; without one they are the same.
+    """
 
     def __init__(self, part: catalog.Autoencoder, inputs: int, outputs: int) -> None:
         hidden = [part.hidden_dim] * part.depth
         self.part, self.inputs, self.outputs = part, inputs, outputs
+        self.unit_sites = frozenset({"bottleneck"} if part.normalize == "unit" else ())
+        self._activate = _ACTIVATIONS[part.activation]
         self.encoder = _layers("encoder", [inputs, *hidden, part.latent_dim])
         self.decoder = _layers("decoder", [part.latent_dim, *hidden, outputs])
-        self.layout: list[tuple[str, tuple[int, ...]]] = [
+        self.layout: Layout = [
             (f"{name}.{kind}", shape)
             for name, fan_in, fan_out in (*self.encoder, *self.decoder)
             for kind, shape in (("weight", (fan_out, fan_in)), ("bias", (fan_out,)))
@@ -76,55 +71,57 @@ class Autoencoder:
         return torch.from_numpy(np.stack(rows))
 
     def unpack(self, flat: Tensor) -> dict[str, Tensor]:
-        """Return named views of parameters laid end to end, `(*members, parameters)`."""
-        sizes = [int(np.prod(shape)) for _, shape in self.layout]
-        parts = flat.split(sizes, dim=-1)
-        return {
-            name: part.view(*flat.shape[:-1], *shape) for (name, shape), part in zip(self.layout, parts, strict=True)
-        }
+        return unpacked(flat, self.layout)
 
     def __call__(self, params: Params, inputs: Tensor, edits: Mapping[str, Edit] | None = None) -> Forward:
-        """Run the model.
-
-        Args:
-            params: as from `unpack`.
-            inputs: `(*members, batch, inputs)`.
-            edits: site -> function applied to the activation there, `(*members, batch, width)`; later layers and the
-                activations returned see its result.
-        """
-        before = self._run(self.encoder, params, inputs.mT)
-        latent = _Normalize.apply(before)
+        n = inputs.shape[-2]
+        before = self._run(self.encoder, params, _filled(inputs.mT))
+        latent = _Normalize.apply(before) if self.unit_sites else before
         if edits and "bottleneck" in edits:
             latent = edits["bottleneck"](latent.mT).mT.contiguous()  # an edit may leave another layout
-        outputs = self._run(self.decoder, params, latent)
-        return Forward(outputs.mT, {"encoder": before.mT, "bottleneck": latent.mT})
+        outputs = self._decoded(params, latent)
+        return Forward(_cut(outputs, n), {"encoder": _cut(before, n), "bottleneck": _cut(latent, n)})
 
     def decode(self, params: Params, latents: Tensor) -> Tensor:
-        """Run the second half alone, `(*members, batch, latent) -> (*members, batch, outputs)`."""
-        return self._run(self.decoder, params, latents.mT).mT
+        return _cut(self._decoded(params, _filled(latents.mT)), latents.shape[-2])
 
-    def writers(self, site: str) -> tuple[str, str]:
-        """Return the weight whose rows, and the bias whose entries, write the axes of a site."""
+    def writers(self, site: str) -> tuple[str, ...]:
         name = self.encoder[-1][0]
         return f"{name}.weight", f"{name}.bias"
 
-    def readers(self, site: str) -> tuple[str]:
-        """Return the weight whose columns read the axes of a site."""
+    def readers(self, site: str) -> tuple[str, ...]:
         return (f"{self.decoder[0][0]}.weight",)
 
-    def narrowed(self, latent_dim: int) -> "Autoencoder":
-        """Return the same model with another bottleneck width."""
-        return Autoencoder(self.part.model_copy(update={"latent_dim": latent_dim}), self.inputs, self.outputs)
+    def narrowed(self, site: str, width: int) -> "Autoencoder":
+        return Autoencoder(self.part.model_copy(update={"latent_dim": width}), self.inputs, self.outputs)
 
-    @staticmethod
-    def _run(layers: list[tuple[str, int, int]], params: Params, x: Tensor) -> Tensor:
+    def _decoded(self, params: Params, latents: Tensor) -> Tensor:
+        outputs = self._run(self.decoder, params, latents)
+        return outputs.sigmoid() if self.part.output == "sigmoid" else outputs
+
+    def _run(self, layers: list[tuple[str, int, int]], params: Params, x: Tensor) -> Tensor:
         for i, (name, _, _) in enumerate(layers):
-            x = _linear(params[f"{name}.weight"], params[f"{name}.bias"], x if i == 0 else gelu(x))
+            x = _linear(params[f"{name}.weight"], params[f"{name}.bias"], x if i == 0 else self._activate(x))
         return x
 
 
 def _layers(half: str, widths: list[int]) -> list[tuple[str, int, int]]:
     return [(f"{half}.{i}", a, b) for i, (a, b) in enumerate(pairwise(widths))]
+
+
+def _filled(x: Tensor) -> Tensor:
+    """Add zeros to `(*members, channels, batch)` until the batch is a multiple of `_LANES`."""
+    missing = -x.shape[-1] % _LANES
+    return pad(x, (0, missing)) if missing else x
+
+
+def _cut(x: Tensor, n: int) -> Tensor:
+    """Return the first `n` items of `(*members, channels, batch)` as `(*members, n, channels)`.
+
+    It cuts before it transposes, so that gradients come back in the layout of `x`: products round by it, and a member
+    may share a batch with one whose terms differ.
+    """
+    return x.mT if x.shape[-1] == n else x[..., :n].mT
 
 
 def _linear(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:

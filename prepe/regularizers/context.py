@@ -18,7 +18,7 @@ class Context:
         labels: label -> which samples carry it, `(*members, batch)`.
         decode: the model's second half, latents -> outputs.
         captured: `key()` of a term that captures -> its items' inputs, `(items, inputs)`, and the activations that they
-            had at its site when it did, `(*members, items, width)`, or None before that.
+            had at its site when it did, `(*members, items, width)`; NaN for a member that has not yet, None for all.
         activations: the model's activations of given inputs, (inputs `(*members, items, inputs)`, site) -> activations.
         unit_sites: sites where the model itself gives unit length, which need no second division.
     """
@@ -34,12 +34,24 @@ class Context:
     activations: Callable[[Tensor, str], Tensor] | None = None
     _units: dict[str, Tensor] = field(default_factory=dict)
     _coordinates: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    _across: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    _before_unit: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Make the views that terms share: gradients are added up in the order in which what gives them was made, and
+        that must not depend on which terms a member's companions have."""
+        for site, x in self.sites.items():
+            self._turn(x)
+            if site not in self.unit_sites:
+                self._before_unit[site] = x.view_as(x)
 
     def unit(self, site: str) -> Tensor:
         """Return a site's activations divided by (norm + 1e-8), computed once a batch however many terms ask."""
+        if site in self.unit_sites:
+            return self.sites[site]
         if site not in self._units:
-            x = self.sites[site]
-            self._units[site] = x if site in self.unit_sites else _Unit.apply(x)
+            self._units[site] = _Unit.apply(self._before_unit[site])
+            self._turn(self._units[site])
         return self._units[site]
 
     def coordinate(self, x: Tensor, axis: int) -> Tensor:
@@ -49,8 +61,14 @@ class Context:
         """
         key = id(x), axis
         if key not in self._coordinates:
-            self._coordinates[key] = x.mT[..., axis, :]
+            self._coordinates[key] = self._turn(x)[..., axis, :]
         return self._coordinates[key]
+
+    def _turn(self, x: Tensor) -> Tensor:
+        """Return the transposed view of activations, made once; it keeps them too, as their `id` is their name."""
+        if id(x) not in self._across:
+            self._across[id(x)] = x, x.mT
+        return self._across[id(x)][1]
 
 
 class _Unit(torch.autograd.Function):

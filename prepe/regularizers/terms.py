@@ -9,12 +9,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import relu, threshold
+from torch.nn.functional import pad, relu, threshold
 
-from prepe import catalog
+from prepe import catalog, custom
+from prepe.errors import PrepeError
 from prepe.regularizers.context import Context
 
 Penalty = Callable[[Context], Tensor]
+_NEAR = 1e-6
+"""What keeps the repulsion of two samples at one place finite."""
+_LINE = 16
+"""Numbers in a cache line: products of matrices that begin elsewhere may be rounded otherwise."""
 
 
 def _cosine(part: catalog.Directed, context: Context) -> Tensor:
@@ -34,6 +39,34 @@ def _vector(direction: catalog.Vector, dim: int, dtype: torch.dtype, device: tor
 
 def anchor(part: catalog.AnchorTerm) -> Penalty:
     return lambda context: 1 - _cosine(part, context)
+
+
+def anchor_euclidean(part: catalog.AnchorEuclideanTerm) -> Penalty:
+    def penalty(context: Context) -> Tensor:
+        x = context.sites[part.site]
+        if isinstance(part.direction, catalog.Axis):  # a coordinate at a time, as `_energy` does
+            at = {part.direction.axis: part.radius * part.direction.sign}
+            squares = [(context.coordinate(x, i) - at.get(i, 0.0)).square() for i in range(x.shape[-1])]
+            return sum(squares[1:], squares[0])
+        point = part.radius * _vector(part.direction, x.shape[-1], x.dtype, x.device)
+        return (x - point).square().sum(-1)
+
+    return penalty
+
+
+def anchor_captured(part: catalog.AnchorCapturedTerm) -> Penalty:
+    key = part.key()
+
+    def penalty(context: Context) -> Tensor:
+        x = context.sites[part.site]
+        inputs, wanted = context.captured.get(key, (None, None))
+        if inputs is None or wanted is None or context.activations is None:
+            return x.new_zeros(x.shape[:-1])
+        now = context.activations(inputs.expand(*x.shape[:-2], *inputs.shape), part.site)
+        gaps = torch.where(wanted.isnan(), 0.0, now - wanted)  # a member may come to the action later than others
+        return gaps.square().mean((-2, -1)).unsqueeze(-1).expand(x.shape[:-1])
+
+    return penalty
 
 
 def anti_anchor(part: catalog.AntiAnchorTerm) -> Penalty:
@@ -56,6 +89,15 @@ def subspace(part: catalog.SubspaceTerm) -> Penalty:
     return penalty
 
 
+def planarity(part: catalog.PlanarityTerm) -> Penalty:
+    energy = subspace(part)
+
+    def penalty(context: Context) -> Tensor:
+        return energy(context) / (context.sites[part.site].shape[-1] - len(part.axes))
+
+    return penalty
+
+
 def anti_subspace(part: catalog.AntiSubspaceTerm) -> Penalty:
     return lambda context: _energy(part.site, list(part.axes), context)
 
@@ -69,47 +111,85 @@ def separate(part: catalog.SeparateTerm) -> Penalty:
     return lambda context: _Separate.apply(context.unit(part.site), part.power, part.shift)
 
 
+def repel_euclidean(part: catalog.RepelEuclideanTerm) -> Penalty:
+    def penalty(context: Context) -> Tensor:
+        points = torch.stack([context.coordinate(context.sites[part.site], axis) for axis in part.axes], dim=-2)
+        gaps = (points.unsqueeze(-1) - points.unsqueeze(-2)).square()
+        squared = sum(gaps.unbind(-3)[1:], gaps.unbind(-3)[0])
+        batch = squared.shape[-1]
+        itself = torch.eye(batch, dtype=torch.bool, device=squared.device)
+        pushes = (squared + _NEAR).reciprocal().masked_fill(itself, 1 / _NEAR if part.diagonal else 0.0)
+        return pushes.sum((-2, -1)).unsqueeze(-1).expand((*points.shape[:-2], batch)) / batch**2
+
+    return penalty
+
+
+def custom_term(part: catalog.CustomTerm) -> Penalty:
+    """Return a user's own term, checked for its shape every time it is called."""
+    function = custom.load(part.kind)
+
+    def penalty(context: Context) -> Tensor:
+        wanted = context.sites[part.site].shape[:-1]
+        each = function(context, part.site, **part.parameters)
+        if not isinstance(each, Tensor) or each.shape != wanted:
+            got = tuple(each.shape) if isinstance(each, Tensor) else type(each).__name__
+            raise PrepeError(f"{part.kind!r} returned {got}; allowed: a tensor (*members, batch), here {tuple(wanted)}")
+        return each
+
+    return penalty
+
+
 class _Separate(torch.autograd.Function):
     """sum over j of s_ij ** power, where s = (cos + 1) / 2 if shifted, else cos.
 
     Pairs with |cos - 1| <= 1e-5 (a sample with itself, or with the same item drawn again) add nothing and give no
     gradient. With P = s ** (power - 1) and unit rows U, value and gradient both come from the product of P with U; so
-    the pairs are passed over once and are not kept.
+    the pairs are passed over once and are not kept. Batches are filled up with nothing, for the products' rounding.
     """
 
     @staticmethod
     def forward(ctx: Any, unit: Tensor, power: int, shift: bool) -> Tensor:
+        batch = unit.shape[-2]
         rows = unit.reshape(-1, *unit.shape[-2:]).mT  # channels first: a product with a narrow last dimension is slow
-        scale = 0.5 if shift else 1.0
-        pulls = _pulls(rows, rows, power, scale)
+        rows, scale = _filled(rows), 0.5 if shift else 1.0
+        pulls = _pulls(rows, rows, batch, power, scale)
         value = (pulls[:, :-1] * rows).sum(1).mul_(scale).add_(pulls[:, -1], alpha=1 - scale)
         ctx.save_for_backward(rows, pulls)
         ctx.power, ctx.scale = power, scale
-        return value.view(unit.shape[:-1])
+        return value[:, :batch].reshape(unit.shape[:-1])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         rows, pulls = ctx.saved_tensors
-        weight = grad.reshape(-1, 1, grad.shape[-1])
+        batch = grad.shape[-1]
+        weight = _filled(grad.reshape(-1, 1, batch))
         direct = pulls[:, :-1] * weight
         if grad.stride(-1) == 0:  # of a plain sum: one number a member, as a view, so both parts are the same
             both = direct.mul_(2 * ctx.power * ctx.scale)
         else:
-            mirrored = _pulls(rows, rows * weight, ctx.power, ctx.scale)[:, :-1]
+            mirrored = _pulls(rows, rows * weight, batch, ctx.power, ctx.scale)[:, :-1]
             both = (direct + mirrored).mul_(ctx.power * ctx.scale)
-        return both.mT.view(*grad.shape, -1), None, None
+        return both[..., :batch].mT.reshape(*grad.shape, -1), None, None
 
 
-def _pulls(rows: Tensor, onto: Tensor, power: int, scale: float) -> Tensor:
-    """Return the product of [onto; 1] with P = s ** (power - 1), `(members, latent + 1, batch)`.
+def _filled(x: Tensor) -> Tensor:
+    """Add zeros to `(members, channels, batch)` until the batch is a multiple of 16, a cache line."""
+    missing = -x.shape[-1] % _LINE
+    return pad(x, (0, missing)) if missing else x
+
+
+def _pulls(rows: Tensor, onto: Tensor, batch: int, power: int, scale: float) -> Tensor:
+    """Return the product of [onto; 1] with P = s ** (power - 1), `(members, latent + 1, filled)`.
 
     Args:
-        rows: unit rows, `(members, latent, batch)`, which give s = scale cos + 1 - scale.
-        onto: `(members, latent, batch)`.
+        rows: unit rows, `(members, latent, filled)`, which give s = scale cos + 1 - scale.
+        onto: `(members, latent, filled)`.
+        batch: how many there are, before those that fill up, for which s is 0.
         power: at least 2.
         scale: 0.5 if shifted, else 1.
     """
     ones = torch.ones_like(rows[:, :1])
+    ones[..., batch:] = 0
     right = torch.cat([rows, ones], dim=1)
     left = torch.cat([rows * -scale, ones * (scale - 1)], dim=1)
     target = right if onto is rows else torch.cat([onto, ones], dim=1)
@@ -133,9 +213,13 @@ def _integer_power(base: Tensor, exponent: int) -> Tensor:
 
 TERMS: dict[str, Callable[[Any], Penalty]] = {
     "anchor": anchor,
+    "anchor_euclidean": anchor_euclidean,
+    "anchor_captured": anchor_captured,
     "anti_anchor": anti_anchor,
     "subspace": subspace,
+    "planarity": planarity,
     "anti_subspace": anti_subspace,
     "separate": separate,
+    "repel_euclidean": repel_euclidean,
     "unit_norm": unit_norm,
 }

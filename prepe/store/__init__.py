@@ -5,21 +5,30 @@ A store is a folder with one folder a table (see `schema`); `write` adds a file,
 
 from prepe.store.find import sweep_named, trial_named
 from prepe.store.provenance import git_commit, peak_mb, versions
-from prepe.store.query import connect, query
+from prepe.store.query import connect, mentioned, query, select
 from prepe.store.read import check_store, read
 from prepe.store.root import default_root
-from prepe.store.write import conform, exists, write
+from prepe.store.views import last_version
+from prepe.store.write import COMPACTED, KEYS, conform, exists, path_of, put, serialize, write
 
 __all__ = [
+    "COMPACTED",
+    "KEYS",
     "check_store",
     "conform",
     "connect",
     "default_root",
     "exists",
     "git_commit",
+    "last_version",
+    "mentioned",
+    "path_of",
     "peak_mb",
+    "put",
     "query",
     "read",
+    "select",
+    "serialize",
     "sweep_named",
     "trial_named",
     "versions",

@@ -4,7 +4,9 @@ DuckDB runs in memory and sees the tables through Arrow; it is then locked, so t
 and no Python variable, not even through statements that look like queries.
 """
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -28,13 +30,16 @@ _UNREADABLE = (duckdb.InvalidInputException, duckdb.IOException)  # what a scan 
 _ALLOWED = "one query: SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, PIVOT, UNPIVOT or EXPLAIN"
 
 
-def connect(root: Root, names: Collection[str] | None = None) -> duckdb.DuckDBPyConnection:
+def connect(
+    root: Root, names: Collection[str] | None = None, declared: Iterable[Mapping[str, Any]] = ()
+) -> duckdb.DuckDBPyConnection:
     """Open a store for SQL: a locked connection in memory, with the views.
 
     Args:
         root: the store's folder.
         names: the views to make, of `views.NEEDS`; all of them when left out. Their rows are those of now, but for
-            items, models, history and snapshots, whose files are read with each query.
+            items, models, history, snapshots and checkpoints, whose files are read with each query.
+        declared: points of search spaces, whose parameters are fields of `trials.params` even if no trial has them.
 
     Raises:
         PrepeError: if there is no store, or a file of a needed table is damaged, foreign or of a newer schema.
@@ -43,7 +48,7 @@ def connect(root: Root, names: Collection[str] | None = None) -> duckdb.DuckDBPy
     con = duckdb.connect(":memory:")
     for statement in _LOCK:
         con.execute(statement)
-    views.create(con, root, views.NEEDS if names is None else names)
+    views.create(con, root, views.NEEDS if names is None else names, declared)
     con.execute("SET lock_configuration = true")
     return con
 
@@ -59,7 +64,7 @@ def query(root: Root, sql: str) -> pa.Table:
     check_store(root)
     _check_statement(sql)
     every = list(views.NEEDS)
-    names = [view for view in every if view in sql.lower()] or every
+    names = mentioned(sql) or every
     try:
         return _run(root, sql, names)
     except duckdb.CatalogException:  # a view can be reached without a mention
@@ -75,15 +80,39 @@ def query(root: Root, sql: str) -> pa.Table:
         raise PrepeError(_message(error)) from error
 
 
+def select(con: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+    """Run one of many SQL queries over a connection that `connect` gave, and return its rows.
+
+    Raises:
+        PrepeError: the statement is not a query, or is wrong; with the columns of the views that it mentions.
+    """
+    _check_statement(sql)
+    try:
+        return _rows(con, sql)
+    except duckdb.Error as error:
+        columns = [f"\ncolumns of {view}: {', '.join(con.view(view).columns)}" for view in mentioned(sql)]
+        raise PrepeError(_message(error) + "".join(columns)) from error
+
+
+def mentioned(sql: str) -> list[str]:
+    """Return the views whose name stands in a query, whatever it means there."""
+    return [view for view in views.NEEDS if re.search(rf"\b{view}\b", sql, re.IGNORECASE)]
+
+
 def _run(root: Root, sql: str, names: Collection[str]) -> pa.Table:
     con = connect(root, names)
+    try:
+        return _rows(con, sql)
+    finally:
+        con.close()
+
+
+def _rows(con: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
     try:
         return con.sql(sql).to_arrow_table()
     except (duckdb.BinderException, duckdb.CatalogException):
         con.execute(sql)  # fails likewise, but also says at which place
         raise
-    finally:
-        con.close()
 
 
 def _check_statement(sql: str) -> None:

@@ -5,6 +5,7 @@ damaged or foreign file is named before it can spoil a result.
 """
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -17,7 +18,7 @@ from pyarrow.fs import LocalFileSystem
 
 from prepe.errors import PrepeError
 from prepe.store.schema import SCHEMAS, VERSION
-from prepe.store.write import Root
+from prepe.store.write import COMPACTED, KEYS, Root
 
 _FORMAT = ds.ParquetFileFormat(
     default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
@@ -40,17 +41,31 @@ def read(
         table: a name in `schema.SCHEMAS`.
         where: keeps the rows for which this is true, such as `pc.field("trial") == "0f3a..."`.
         columns: keeps these columns, in this order.
-        names: keeps the files whose stem fits this pattern, such as `"0f3a*"`; the others are not opened.
+        names: keeps the files whose stem fits this pattern, such as `"0f3a*"`; the others are not opened, but for
+            compacted ones (see `write.COMPACTED`), of which the rows are kept whose own file would have fitted.
 
     Raises:
         PrepeError: naming a file that is damaged, foreign or of a newer schema, and what to do.
     """
-    rows = dataset(root, table, names)
+    parts = [(dataset(root, table, names), where)]
+    if names != "*":
+        fitting = _named(table, names) if where is None else _named(table, names) & where
+        parts.append((dataset(root, table, f"*{COMPACTED}"), fitting))
+    chosen = None if columns is None else list(columns)
     try:
-        return rows.to_table(columns=None if columns is None else list(columns), filter=where)
+        return pa.concat_tables([rows.to_table(columns=chosen, filter=kept) for rows, kept in parts])
     except (pa.ArrowException, OSError):
-        check_rows(rows)
+        for rows, _ in parts:
+            check_rows(rows)
         raise
+
+
+def _named(table: str, names: str) -> pc.Expression:
+    """Say of a row whether the name of the file that it was first written to fits a pattern."""
+    pattern = ".*".join(re.escape(part) for part in names.split("*"))
+    first, second = ("sweep", "trial") if table == "proposals" else KEYS[table][:2]
+    name = pc.binary_join_element_wise(pc.field(first), pc.field(second), "-")
+    return pc.match_substring_regex(name, f"^{pattern}$")
 
 
 def dataset(root: Root, table: str, names: str = "*") -> ds.FileSystemDataset:
@@ -90,8 +105,13 @@ def _paths(folder: Path, names: str) -> Iterator[str]:
         raise PrepeError(f"{folder}: cannot be listed: {error.strerror}") from error
     for name in found:
         stem, suffix = os.path.splitext(name)
-        if suffix == ".parquet" and fnmatchcase(stem, names):
+        if suffix == ".parquet" and _fits(stem, names):
             yield os.path.join(folder, name)
+
+
+def _fits(stem: str, names: str) -> bool:
+    """Say whether a file is wanted; compacted ones fit no pattern but all, and their own."""
+    return names == "*" or (fnmatchcase(stem, names) and stem.endswith(COMPACTED) == names.endswith(COMPACTED))
 
 
 def _fragment(path: str, table: str) -> ds.ParquetFileFragment:

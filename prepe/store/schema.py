@@ -134,27 +134,32 @@ _COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "site": _text,
         "power": _real,
         "similarity": _text,
+        "other_similarity": _text,  # the one of score_ccc_other
         "ideal_damage": _real,  # D*
         **dict.fromkeys(EFFECT_METRICS, _real),
     },
-    # named items of every member; every item of the score grid for shown members
+    # named items of every member; every item of the score grid and of the task's views for shown members
     "items": {
         "trial": _text,
         "block": _text,
         "seed": _int,
         "intervention": _text,
-        "set": _text,  # "named" | "grid"
+        "set": _text,  # "named" | "grid" | the name of a view
         "item": _text,
         "x": pa.list_(pa.float32()),
         "similarity": _real,
+        "other_similarity": _real,
         "error_before": _real,
         "error_after": _real,
         "y_before": pa.list_(pa.float32()),
         "y_after": pa.list_(pa.float32()),
+        "latent_before": pa.list_(pa.float32()),
+        "latent_after": pa.list_(pa.float32()),
     },
     # one row a configuration that a sweep asked for; written last, so its existence means that the trial is done
     "proposals": {
         "sweep": _text,
+        "digest": _text,  # of the sweep file's version that it was judged by; null where written before there were any
         "number": _int,
         "trial": _text,
         "params": _text,  # JSON: parameter -> value

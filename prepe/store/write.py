@@ -1,12 +1,13 @@
 """Rows of one table in; one Parquet file out, which appears whole or not at all.
 
-A file lies at `<root>/<table>/<name>.parquet`. It is written under a name that readers ignore, synced to disk and then
-renamed; so its existence means that it is done, whatever was killed meanwhile.
+A file lies at `<root>/<table>/<name>.parquet`. It is written in `<root>/.tmp`, synced to disk and then moved; so its
+existence means that it is done, whatever was killed meanwhile, and the folder of a table has nothing else in it.
 """
 
 import os
 import re
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,13 +22,20 @@ from prepe.store.schema import SCHEMAS
 KEYS: dict[str, tuple[str, ...]] = {
     "models": ("model", "block", "seed"),
     "history": ("model", "block", "step", "quantity", "name"),
+    "checkpoints": ("model", "block", "seed", "step"),
     "snapshots": ("model", "block", "seed", "step", "item"),
     "trials": ("trial", "block"),
     "members": ("trial", "block", "seed"),
+    "stages": ("trial", "block", "seed", "step"),
     "effects": ("trial", "block", "seed", "intervention"),
     "items": ("trial", "block", "seed", "intervention", "set", "item"),
     "proposals": ("sweep", "number", "trial"),
 }
+COMPACTED = ".all"
+"""How the stem of a file ends that holds what once were many files; theirs are named `<trial or model>-<block>`, and
+`<sweep>-<trial>` of proposals."""
+_TEMPORARY = ".tmp"
+_LEFT_BEHIND_S = 24 * 3600
 _NAME = re.compile(r"[A-Za-z0-9-][A-Za-z0-9_.-]*")
 
 Root = str | os.PathLike[str]
@@ -50,13 +58,27 @@ def write(root: Root, table: str, name: str, rows: Sequence[Mapping[str, Any]] |
         PrepeError: if the name is not one for a file, or the file cannot be written; nothing is left behind.
         ValueError: if the rows do not fit the table, which is the caller's mistake.
     """
+    path_of(root, table, name)  # a wrong name is said before wrong rows
+    return put(root, table, name, serialize(table, rows))
+
+
+def serialize(table: str, rows: Sequence[Mapping[str, Any]] | pa.Table) -> pa.Buffer:
+    """Return the content of a file of a table; rows are as in `write`."""
+    content = pa.BufferOutputStream()
+    pq.write_table(conform(table, rows), content, compression="zstd", write_page_checksum=True)
+    return content.getvalue()
+
+
+def put(root: Root, table: str, name: str, content: pa.Buffer) -> Path:
+    """Make a file of a table with content that `serialize` gave; all else is as in `write`."""
     path = path_of(root, table, name)
-    content = conform(table, rows)
-    temporary = path.with_name(f".{name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = Path(root) / _TEMPORARY / f"{table}-{name}.{os.getpid()}-{secrets.token_hex(4)}"
     try:
         _make(path.parent)
+        _make(temporary.parent)
+        _clean(temporary.parent)
         with open(temporary, "xb") as file:
-            pq.write_table(content, file, compression="zstd", write_page_checksum=True)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -117,6 +139,14 @@ def _column(table: str, rows: Sequence[Mapping[str, Any]] | pa.Table, field: pa.
         return pa.array(values, type=field.type)
     except (pa.ArrowException, TypeError) as error:
         raise ValueError(f"{table}.{field.name}: not {field.type}: {error}") from error
+
+
+def _clean(folder: Path) -> None:
+    """Remove what writers that were killed left in a folder more than a day ago."""
+    for left in folder.iterdir():
+        with suppress(FileNotFoundError):  # another writer was faster
+            if time.time() - left.stat().st_mtime > _LEFT_BEHIND_S:
+                left.unlink()
 
 
 def _make(folder: Path) -> None:

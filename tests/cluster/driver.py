@@ -92,7 +92,7 @@ def stored(root: Path) -> int:
 def check_whole(root: Path, trials: int, members: int) -> None:
     """Check that a store has every trial once, with every member once, and no torn file.
 
-    A killed process may leave the beginning of a file under a name that readers ignore.
+    A killed process may leave the beginning of a file, but not in the folder of a table.
     """
     proposals = store.read(root, "proposals").to_pylist()
     assert sorted(row["number"] for row in proposals) == list(range(trials))
@@ -104,4 +104,4 @@ def check_whole(root: Path, trials: int, members: int) -> None:
     assert sorted((row["trial"], row["seed"]) for row in held if row["trial"] in names) == expected
     for table in ("models", "effects", "items", "trials", "history", "snapshots"):
         assert len(store.read(root, table))
-    assert all(path.name.startswith(".") for path in root.rglob("*.tmp"))
+        assert {path.suffix for path in (root / table).iterdir()} == {".parquet"}

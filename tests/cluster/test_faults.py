@@ -62,8 +62,10 @@ def test_ctrl_c_while_ray_starts_leaves_nothing_behind(slow: Path, tmp_path: Pat
         driver.until_nothing_runs()
 
 
-def test_a_worker_that_is_killed_is_replaced(slow: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pack", [1, 3])
+def test_a_worker_that_is_killed_is_replaced(pack: int, slow: Path, tmp_path: Path) -> None:
     random = chance()
+    slow.write_text(f"{slow.read_text()}\n[resources]\npack = {pack}\n")
     driver = Driver("run", slow, "--results", tmp_path)
     for kills in range(1, 4):
         until(lambda kills=kills: stored(tmp_path) >= kills)  # type: ignore[misc]

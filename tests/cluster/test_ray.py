@@ -88,6 +88,48 @@ def test_a_sweep_goes_on_where_it_ended(ended: tuple[Path, Path, Said]) -> None:
     assert set(blocks) == {"0-2", "3-3"}
 
 
+OWN = "def redness(inputs):\n    return inputs[:, 0]\n"
+
+
+def test_variants_packs_and_functions_of_the_user_in_one_ray_give_what_they_give_without_it(
+    sweep_file: SweepFile, tmp_path: Path
+) -> None:
+    points = (
+        ('trials = 3\nsampler = "random"', 'sampler = "grid"'),
+        ("lr = { log = [0.005, 0.1], start = 0.05 }", "lr = { choice = [0.02, 0.05], start = 0.05 }"),
+        ("anchor = { float = [0, 1], start = 0.1 }", "anchor = { choice = [0, 0.1], start = 0.1 }"),
+        ("latent_dim = { int = [2, 4], start = 3 }", "latent_dim = { int = [2, 3], start = 3 }"),
+        ("[record]", "[variants.known]\n[variants.own.data.labels.red]\nconcept = 'own:redness'\n\n[record]"),
+    )
+    files = [sweep_file("packs", *points), sweep_file("single")]
+    with files[0].open("a") as file:
+        file.write("\n[resources]\npack = 5\n")
+    (tmp_path / "own.py").write_text(OWN)
+    run = ("run", *files, "--allow-imports", "--results")
+    said = subprocess_cli(*run, tmp_path / "ray")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.count("starting Ray ...") == 1
+    assert said.out.count("/16] ") == 16
+    assert said.out.count("/3] ") == 3
+    assert subprocess_cli(*run, tmp_path / "serial", "--executor", "serial").code == 0
+    for table in UNLIKE:
+        assert rows(tmp_path / "ray", table) == rows(tmp_path / "serial", table), table
+    proposals = store.read(tmp_path / "ray", "proposals").to_pylist()
+    assert {row["state"] for row in proposals} == {"complete"}
+    assert len({row["trial"] for row in proposals if row["sweep"] == "packs"}) == 16
+
+
+def test_a_module_that_workers_do_not_find_stops_the_run_with_one_message(
+    sweep_file: SweepFile, tmp_path: Path
+) -> None:
+    file = sweep_file("nowhere", ('concept = "redness"', 'concept = "own_nowhere:redness"'))
+    said = subprocess_cli("run", file, "--allow-imports", "--results", tmp_path / "results")
+    assert said.code == 2
+    assert len(said.err.splitlines()) == 1
+    assert said.err.startswith("prepe: a worker cannot do its job: ")
+    assert "'own_nowhere:redness': the module 'own_nowhere' cannot be imported" in said.err
+
+
 def test_a_trial_that_fails_fails_alone(sweep_file: SweepFile, tmp_path: Path) -> None:
     file = sweep_file(
         "large",

@@ -228,6 +228,38 @@ def test_a_connection_of_ones_own_sees_rows_that_come_later_when_opened_again(sa
         con.execute("FROM trials")
 
 
+def test_many_queries_over_one_connection_give_what_each_gives_alone(sample: Sample) -> None:
+    con = store.connect(sample.root)
+    for sql in ("SELECT count(*) AS n FROM effects", "SELECT trial FROM trials ORDER BY ALL", "SHOW TABLES"):
+        assert store.select(con, sql).equals(store.query(sample.root, sql))
+    with pytest.raises(PrepeError, match="DROP is not a query"):
+        store.select(con, "DROP VIEW trials")
+
+
+def test_broken_sql_over_a_connection_gives_the_columns_of_the_views_that_it_mentions(sample: Sample) -> None:
+    con = store.connect(sample.root)
+    with pytest.raises(PrepeError) as caught:
+        store.select(con, "SELECT nonsense FROM members JOIN Trials USING (sweep, trial)")
+    lines = str(caught.value).splitlines()
+    assert 'Referenced column "nonsense" not found' in lines[0]
+    for view in ("trials", "members"):
+        columns = store.query(sample.root, f"FROM {view} LIMIT 0").column_names
+        assert f"columns of {view}: {', '.join(columns)}" in lines
+    assert not any(line.startswith("columns of effects") for line in lines)
+
+
+def test_declared_parameters_are_there_before_any_trial_has_them(sample: Sample, root: Path) -> None:
+    store.write(root, "proposals", "none", [])
+    sql = "SELECT params.depth + 1 AS deeper, params.variant AS variant FROM trials"
+    for store_root, count in ((root, 0), (sample.root, 4)):
+        with pytest.raises(PrepeError, match="params"):
+            store.select(store.connect(store_root), sql)
+        declared = store.connect(store_root, declared=[{"depth": 2, "variant": "plain"}])
+        assert store.select(declared, sql).to_pydict() == {"deeper": [None] * count, "variant": [None] * count}
+    known = store.connect(sample.root, declared=[{"depth": 2}])
+    assert store.select(known, "SELECT max(params.lr) AS lr FROM trials")["lr"].to_pylist() == [1.0]
+
+
 def test_neither_torch_nor_ray_is_imported() -> None:
     code = "import json, sys, prepe.store; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -144,3 +144,40 @@ def test_pandas_polars_and_duckdb_read_the_folder_as_it_is(sample: Sample, tmp_p
     assert theirs.sort_index().to_numpy() == pytest.approx(
         sample.effect(SHARED, "ablate", "damage", SEEDS), rel=0, nan_ok=True
     )
+
+
+# --- compacted files --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("table", "rows"),
+    [
+        ("effects", [{"trial": t, "block": b, "seed": 0, "intervention": "a"} for t in "xy" for b in ("0-3", "4-7")]),
+        ("models", [{"model": m, "block": b, "seed": 0} for m in "xy" for b in ("0-3", "4-7")]),
+        ("proposals", [{"sweep": s, "number": 0, "trial": t} for s in ("x", "y", "x-y") for t in ("0-3", "4-7")]),
+    ],
+)
+def test_a_compacted_file_gives_the_rows_that_files_of_their_own_would(
+    root: Path, tmp_path: Path, table: str, rows: list[dict[str, object]]
+) -> None:
+    for row in rows:
+        first, second = [value for key, value in row.items() if key not in ("seed", "number", "intervention")]
+        store.write(root, table, f"{first}-{second}", [row])
+    store.write(tmp_path / "compacted", table, "x-y.all", rows)
+    for names in ("*", "x-*", "x-4-7", "z-*", "*-4-7", "x-y-*", "x-y.all*"):
+        own, compacted = (
+            sorted(map(repr, store.read(where, table, names=names).to_pylist()))
+            for where in (root, tmp_path / "compacted")
+        )
+        assert own == compacted, names
+    assert store.read(tmp_path / "compacted", table, names="x-*").num_rows in (2, 4)
+    first = next(iter(rows[0]))
+    chosen = store.read(tmp_path / "compacted", table, pc.field(first) == "y", [first], "*-4-7")
+    assert chosen.to_pydict() == {first: ["y"]}
+
+
+def test_a_damaged_compacted_file_is_named(root: Path) -> None:
+    store.write(root, "effects", "a-1", effect_rows())
+    truncate(store.write(root, "effects", "s.all", effect_rows()))
+    with pytest.raises(PrepeError, match=r"s\.all\.parquet: not a readable Parquet file"):
+        store.read(root, "effects", names="a-*")

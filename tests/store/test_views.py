@@ -1,5 +1,6 @@
 """The views' numbers, against the same numbers computed with numpy from what was written."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from .sample import (
     OWN,
     SEEDS,
     SHARED,
+    TIME,
     UNMEASURED,
     UNSCORED,
     Sample,
@@ -25,7 +27,7 @@ from .sample import (
 
 SHARES = {("wide", SHARED): SEEDS, ("narrow", SHARED): range(3, 8), ("narrow", OWN): range(3, 8)}
 BEYOND = 1e12
-LEADING = ["sweep", "trial", "member", "seed"]
+LEADING = ["sweep", "trial", "variant", "member", "seed"]
 
 
 def expected(values: np.ndarray, metric: Metric) -> dict[str, float]:
@@ -121,14 +123,14 @@ def test_a_sweep_has_just_its_own_members_of_a_trial_that_it_shares(sample: Samp
 @pytest.mark.parametrize("view", ["members", "effects", "items", "colors"])
 def test_a_row_of_a_member_begins_with_where_it_belongs(sample: Sample, view: str) -> None:
     table = store.query(sample.root, f"FROM {view}")
-    assert table.column_names[:4] == LEADING
+    assert table.column_names[:5] == LEADING
     assert len(set(table.column_names)) == len(table.column_names)
     assert table["member"].equals(table["seed"])
 
 
 def test_effects_name_the_intervention_before_its_metrics(sample: Sample) -> None:
     names = store.query(sample.root, "FROM effects").column_names
-    assert names[4:8] == ["intervention", "concept", "direction", "operator"]
+    assert names[5:9] == ["intervention", "concept", "direction", "operator"]
     assert set(EFFECT_METRICS) < set(names)
 
 
@@ -139,8 +141,8 @@ def test_colors_are_the_named_items(sample: Sample) -> None:
 
 def test_trials_have_parameters_objectives_and_costs(sample: Sample) -> None:
     table = store.query(sample.root, "FROM trials ORDER BY sweep, number")
-    assert table.column_names[:9] == [
-        *("sweep", "trial", "number", "state", "feasible", "members", "params"),
+    assert table.column_names[:10] == [
+        *("sweep", "trial", "variant", "number", "state", "feasible", "members", "params"),
         *(ABLATE_CCC, "task_cost.median"),
     ]
     assert table.column_names[-1] == "error"
@@ -221,3 +223,133 @@ def test_every_member_broken_is_every_metric_at_its_worst(root: Path) -> None:
     for row in rows:
         worst = (EFFECT_METRICS if row["intervention"] else MEMBER_METRICS)[row["metric"]].worst
         assert {row[name] for name in ("median", "q25", "q75", "mean", "worst_decile", "min", "max")} == {worst}
+
+
+# --- variants, maps, stages and checkpoints ---------------------------------------------------------------------------
+
+
+def of_variants(root: Path) -> None:
+    """Write a sweep of two variants with two members each, and another sweep without any."""
+    for number, (name, trial) in enumerate({"plain": OWN, "other": SHARED}.items()):
+        params = {"variant": name, "lr": number}
+        store.write(root, "proposals", f"s-{trial}", [proposal("s", number, trial, 2, 0, params)])
+        key = {"trial": trial, "block": "0-1", "model": "m"}
+        rows = [{**key, "seed": seed} for seed in range(2)]
+        spikes = [{**row, "phase_spikes": {"5000": number + 0.5}, "final_parts": {"reg-anchor": 2.0}} for row in rows]
+        store.write(root, "members", trial, spikes)
+        stages = [(10, None), (10, "first"), (20, "last")]
+        store.write(
+            root, "stages", trial, [{**row, "step": step, "phase": phase} for row in rows for step, phase in stages]
+        )
+        store.write(root, "effects", trial, [{**row, "intervention": "ablate", "damage": 1.0} for row in rows])
+        items = [{k: v for k, v in row.items() if k != "model"} for row in rows]
+        store.write(root, "items", trial, [{**r, "intervention": "a", "set": "named", "item": "red"} for r in items])
+    store.write(root, "proposals", "alone", [proposal("alone", 0, SHARED, 2, 0, {"lr": 1})])
+
+
+@pytest.mark.parametrize("view", ["trials", "members", "stages", "effects", "items", "colors", "summaries"])
+def test_a_view_names_the_variant_of_a_trial_after_it(root: Path, view: str) -> None:
+    of_variants(root)
+    table = store.query(root, f"FROM {view}")
+    assert table.column_names[:3] == ["sweep", "trial", "variant"]
+    seen = {(row["sweep"], row["trial"], row["variant"]) for row in table.to_pylist()}
+    assert seen == {("s", OWN, "plain"), ("s", SHARED, "other"), ("alone", SHARED, None)}
+
+
+def test_members_of_two_variants_are_paired_by_seed(root: Path) -> None:
+    of_variants(root)
+    sql = """SELECT a.seed, a.phase_spikes['5000'] - b.phase_spikes['5000'] AS value
+    FROM members a JOIN members b USING (sweep, seed)
+    WHERE sweep = 's' AND a.variant = 'plain' AND b.variant = 'other' ORDER BY a.seed"""
+    assert store.query(root, sql).to_pydict() == {"seed": [0, 1], "value": [-1.0, -1.0]}
+
+
+def test_an_entry_of_a_map_is_a_number_and_null_where_there_is_none(root: Path) -> None:
+    of_variants(root)
+    sql = "SELECT final_parts['reg-anchor'] AS there, final_parts['x'] AS not_there FROM members WHERE seed = 0"
+    assert store.query(root, sql).to_pydict() == {"there": [2.0] * 3, "not_there": [None] * 3}
+
+
+def test_stages_are_a_row_a_member_step_and_phase(root: Path) -> None:
+    of_variants(root)
+    rows = store.query(root, "FROM stages WHERE sweep = 's'").to_pylist()
+    assert len(rows) == 2 * 2 * 3
+    steps = {(row["variant"], row["seed"], row["step"], row["phase"]) for row in rows}
+    assert ("plain", 1, 10, None) in steps
+    assert ("other", 0, 10, "first") in steps
+    assert len(steps) == len(rows)
+
+
+def test_checkpoints_are_those_that_are_stored(root: Path) -> None:
+    row = {"model": "m", "block": "0-0", "seed": 0, "step": 10, "weights": [0.5, 1.5]}
+    store.write(root, "checkpoints", "m", [row])
+    (seen,) = store.query(root, "FROM checkpoints").to_pylist()
+    assert seen == {**row, "phase": None}
+
+
+# --- versions of a sweep's file ---------------------------------------------------------------------------------------
+
+
+def of_versions(root: Path) -> None:
+    """Write a sweep whose file has had two versions: the newer one has the trial `OWN`, and both asked for `SHARED`."""
+    later = TIME + timedelta(days=1)
+    for name, row in {
+        "old": proposal("s", 0, FAILED, 2, 0) | {"digest": "old", "created": TIME},
+        "both": proposal("s", 1, SHARED, 2, 0) | {"digest": "new", "created": TIME},
+        "new": proposal("s", 2, OWN, 2, 0) | {"digest": "new", "created": later},
+        "other": proposal("t", 0, FAILED, 2, 0) | {"digest": "old"},
+    }.items():
+        store.write(root, "proposals", name, [row])
+    for trial in (FAILED, SHARED, OWN):
+        rows = [{"trial": trial, "block": "0-1", "seed": seed} for seed in range(2)]
+        store.write(root, "members", trial, [{**row, "recon_mse": 0.5} for row in rows])
+        store.write(root, "stages", trial, [{**row, "step": 1} for row in rows])
+        store.write(root, "effects", trial, [{**row, "intervention": "ablate", "damage": 0.5} for row in rows])
+        store.write(
+            root, "items", trial, [{**row, "intervention": "ablate", "set": "named", "item": "red"} for row in rows]
+        )
+
+
+@pytest.mark.parametrize("view", ["trials", "members", "stages", "effects", "items", "colors", "summaries"])
+def test_a_view_shows_the_last_version_of_a_sweeps_file_alone(root: Path, view: str) -> None:
+    of_versions(root)
+    rows = store.query(root, f"SELECT DISTINCT sweep, trial FROM {view}").to_pylist()
+    assert {tuple(row.values()) for row in rows} == {("s", SHARED), ("s", OWN), ("t", FAILED)}
+
+
+def test_proposals_show_every_version(root: Path) -> None:
+    of_versions(root)
+    assert store.query(root, "FROM proposals").num_rows == 4
+
+
+def test_rows_from_before_there_were_versions_are_one_version(sample: Sample) -> None:
+    assert set(store.read(sample.root, "proposals")["digest"].to_pylist()) == {None}
+    assert store.query(sample.root, "FROM trials").num_rows == 4
+
+
+def test_a_proposal_that_was_stored_again_is_seen_once(root: Path) -> None:
+    first, again = proposal("s", 0, OWN, 2, 0), proposal("s", 0, OWN, 5, 0) | {"created": TIME + timedelta(days=1)}
+    store.write(root, "proposals", "s.all", [again])
+    store.write(root, "proposals", "s-0", [first])
+    assert store.query(root, "SELECT members FROM trials")["members"].to_pylist() == [5]
+
+
+# --- what is stored twice ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("view", ["trials", "members", "effects", "items", "colors", "summaries", "models"])
+def test_rows_that_two_files_hold_count_once(sample: Sample, tmp_path: Path, view: str) -> None:
+    root = tmp_path / "results"
+    for table in ("proposals", "trials", "members", "effects", "items"):
+        rows = store.read(sample.root, table)
+        store.write(root, table, "a", rows)
+        if table != "proposals":
+            store.write(root, table, "b.all", rows)
+    models = [{"model": "m", "block": "0-1", "seed": seed} for seed in range(2)]
+    for table, name in (("models", "a"), ("models", "b.all")):
+        store.write(root, table, name, models)
+    once = store.query(sample.root, f"FROM {view}").num_rows if view != "models" else 2
+    assert store.query(root, f"FROM {view}").num_rows == once
+    if view == "trials":
+        sql = "SELECT sum(train_s) AS s FROM trials"
+        assert store.query(root, sql)["s"].to_pylist() == store.query(sample.root, sql)["s"].to_pylist()

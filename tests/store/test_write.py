@@ -40,10 +40,15 @@ def start(code: str, *arguments: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)])
 
 
-def in_the_middle(writer: subprocess.Popen[bytes], folder: Path) -> bool:
+def temporaries(root: Path) -> list[str]:
+    """Return the names of what is being written, or was when its writer was killed."""
+    return os.listdir(root / ".tmp") if (root / ".tmp").is_dir() else []
+
+
+def in_the_middle(writer: subprocess.Popen[bytes], root: Path) -> bool:
     """Say whether a writer has a temporary file open, after some whole ones."""
-    names = os.listdir(folder) if folder.is_dir() else []
-    return len(names) > 6 and any(name.startswith(".") and f".{writer.pid}-" in name for name in names)
+    whole = list((root / "effects").glob("*.parquet"))
+    return len(whole) > 3 and any(f".{writer.pid}-" in name for name in temporaries(root))
 
 
 def test_what_is_written_is_read_back_with_the_declared_schema(root: Path) -> None:
@@ -161,16 +166,17 @@ except PrepeError as error:
     done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
     assert done.stdout == f"{root}/effects/a.parquet: cannot be written: File too large\n"
     assert os.listdir(root / "effects") == ["a.parquet"]
+    assert temporaries(root) == []
     assert store.read(root, "effects")["score_ccc"].to_pylist() == [0.1, 0.1]
 
 
-def test_killed_writers_leave_whole_files_and_temporaries_that_readers_ignore(root: Path) -> None:
+def test_killed_writers_leave_whole_files_alone_in_the_tables_folder(root: Path) -> None:
     folder = root / "effects"
     writers = [start(WRITER, root, who, ROWS) for who in "abc"]
     deadline = time.monotonic() + 60
     try:
         for writer in writers:
-            while not in_the_middle(writer, folder):
+            while not in_the_middle(writer, root):
                 assert time.monotonic() < deadline
                 assert writer.poll() is None
                 time.sleep(0.001)
@@ -180,13 +186,26 @@ def test_killed_writers_leave_whole_files_and_temporaries_that_readers_ignore(ro
         for writer in writers:
             writer.kill()
             writer.wait()
-    for path in folder.glob("*.parquet"):
+    assert len(temporaries(root)) >= len(writers)
+    assert {path.suffix for path in folder.iterdir()} == {".parquet"}
+    for path in folder.iterdir():
         held = pq.read_table(path)
         assert held.num_rows == ROWS
         assert len(held["score_ccc"].unique()) == 1  # of one turn
     assert store.read(root, "effects", columns=["seed"]).num_rows == ROWS * len(list(folder.glob("*.parquet")))
     store.write(root, "effects", "common", effect_rows())
     assert pq.read_table(folder / "common.parquet").num_rows == 3
+
+
+def test_what_killed_writers_left_is_removed_after_a_day(root: Path) -> None:
+    store.write(root, "effects", "a", effect_rows())
+    assert temporaries(root) == []
+    for name, hours in (("effects-b.1-2", 25), ("effects-c.3-4", 23)):
+        (root / ".tmp" / name).write_bytes(b"torn")
+        then = time.time() - 3600 * hours
+        os.utime(root / ".tmp" / name, (then, then))
+    store.write(root, "effects", "a", effect_rows())
+    assert temporaries(root) == ["effects-c.3-4"]
 
 
 def test_a_reader_sees_the_old_rows_or_the_new_ones_while_a_file_is_replaced(root: Path) -> None:

@@ -1,0 +1,60 @@
+"""A sweep and a store in; the right to be the only driver of that sweep in that store, while this process lives."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from prepe.errors import PrepeError
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # not a Unix
+    fcntl = None
+
+
+@contextmanager
+def sole_driver(results: Path, sweep: str) -> Iterator[None]:
+    """Be the only driver of a sweep in a store while in this context; where files cannot be locked, go without.
+
+    The operating system ends the lock with the process, however that ends; so the file stays, and means nothing alone.
+
+    Raises:
+        PrepeError: another process is, or the file cannot be written.
+    """
+    path = results / "optuna" / f"{sweep}.lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115  closed below, after what it may raise is told apart
+    except OSError as error:
+        raise PrepeError(f"{path}: cannot be written: {error.strerror}") from None
+    with file:
+        file.seek(0)
+        who = file.read()
+        if not _locked(file.fileno()):
+            raise PrepeError(
+                f"sweep {sweep}: it is being run already into {results}, by {who or 'another process'}; "
+                "allowed: one run of a sweep into a store at a time"
+            )
+        here = f"process {os.getpid()} on {socket.gethostname()}"
+        if who != here:
+            file.truncate(0)
+            file.write(here)
+            file.flush()
+        yield
+
+
+def _locked(descriptor: int) -> bool:
+    """Lock an open file, and say whether that went well, or could not be tried."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True

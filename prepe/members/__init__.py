@@ -1,0 +1,26 @@
+"""Stored members in; what they come to over seeds, item by item, and against another trial's out. Without torch."""
+
+from prepe.members.bootstrap import interval
+from prepe.members.difference import Paired, diff
+from prepe.members.items import ItemTable, item_table, latex, number
+from prepe.members.pareto import Front, front, shown, summary, undominated
+from prepe.members.rows import Members, find, of_tables, val_term
+
+__all__ = [
+    "Front",
+    "ItemTable",
+    "Members",
+    "Paired",
+    "diff",
+    "find",
+    "front",
+    "interval",
+    "item_table",
+    "latex",
+    "number",
+    "of_tables",
+    "shown",
+    "summary",
+    "undominated",
+    "val_term",
+]

@@ -1,0 +1,168 @@
+"""Sweeps of a store in; the same rows as a few small files of another store, and the sweeps' figures, out.
+
+What is published is what a reader needs who does not train: no history, no snapshots, no checkpoints. The other store
+has one file a table and sweep, `<table>/<sweep>.all.parquet`, and is read like any.
+"""
+
+import os
+import secrets
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from prepe import store
+from prepe.errors import PrepeError
+
+_OF_TRIALS = ("trials", "members", "effects", "stages", "items")
+_MB = 1e6
+FIGURES = "figures"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was published of a sweep.
+
+    Attributes:
+        sweep: its name.
+        trials: how many trials of the last version of its file.
+        members: the largest number of their members.
+        files: paths below the other store, and their sizes in bytes.
+        left_out: rows of which sets of `items` were left out, since the file would have been too large.
+    """
+
+    sweep: str
+    trials: int
+    members: int
+    files: dict[str, int]
+    left_out: list[str]
+
+
+@dataclass
+class _Parcel:
+    """The files of a sweep, before any is written."""
+
+    sweep: str
+    proposals: pa.Table
+    tables: dict[str, pa.Buffer] = field(default_factory=dict)
+    figures: dict[str, bytes] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def stem(self) -> str:
+        return f"{self.sweep}{store.COMPACTED}"
+
+    def sizes(self) -> dict[str, int]:
+        named = {f"{table}/{self.stem}.parquet": content.size for table, content in self.tables.items()}
+        return named | {f"{FIGURES}/{name}": len(content) for name, content in self.figures.items()}
+
+
+def publish(names: Iterable[str], to: Path, results: Path, max_mb: float = 2.0, figures: str = "*") -> list[Published]:
+    """Copy sweeps of a store into another one, in place of what was published of them before.
+
+    Everything is read and measured before anything is written; a sweep that an interruption leaves half written is not
+    there for readers of the other store.
+
+    Args:
+        names: sweeps of the store, or their files.
+        to: the other store's folder; it is made when it does not exist.
+        results: the store.
+        max_mb: how large a file may be, in megabytes of 10^6 bytes. Of items too large all but the named ones are left
+            out.
+        figures: a pattern of the names of figures to copy, such as `"*-before-after*"`; none with `""`.
+
+    Raises:
+        PrepeError: there is no such sweep, or none of its trials is complete; a file is too large, or cannot be read or
+            written; the two stores are one.
+    """
+    if to.resolve() == results.resolve():
+        raise PrepeError(f"{to}: it is the store itself; allowed: another folder")
+    sweeps = list(dict.fromkeys(store.sweep_named(results, name) for name in names))
+    parcels = [_parcel(results, sweep, max_mb, figures) for sweep in sweeps]
+    for parcel in parcels:
+        _write(to, parcel)
+    return [_published(parcel) for parcel in parcels]
+
+
+def _published(parcel: _Parcel) -> Published:
+    complete = parcel.proposals.filter(pc.field("state") == "complete")
+    members = max(complete["members"].to_pylist())
+    return Published(parcel.sweep, len(complete), members, parcel.sizes(), parcel.left_out)
+
+
+def _parcel(results: Path, sweep: str, max_mb: float, figures: str) -> _Parcel:
+    proposals = store.last_version(store.read(results, "proposals", pc.field("sweep") == sweep))
+    if "complete" not in proposals["state"].to_pylist():
+        raise PrepeError(f"sweep {sweep}: none of its trials is complete, so there is nothing to publish")
+    parcel = _Parcel(sweep, proposals)
+    rows = {table: _of(results, table, "trial", proposals["trial"]) for table in _OF_TRIALS}
+    models = pa.chunked_array([*rows["trials"]["model"].chunks, *rows["trials"]["twin"].chunks], pa.string())
+    seeds = pc.list_flatten(rows["trials"]["seeds"])
+    rows["models"] = _of(results, "models", "model", models).filter(pc.field("seed").isin(seeds.unique()))
+    rows["proposals"] = proposals
+    for table, content in rows.items():
+        if len(content):
+            parcel.tables[table] = _sorted(table, content)
+    if parcel.tables.get("items", pa.py_buffer(b"")).size > max_mb * _MB:
+        parcel.left_out = sorted(set(rows["items"]["set"].to_pylist()) - {"named"})
+        parcel.tables["items"] = _sorted("items", rows["items"].filter(pc.field("set") == "named"))
+    shown = [path for path in _figures(results, sweep) if fnmatchcase(path.name, figures)]
+    parcel.figures = {path.name: path.read_bytes() for path in shown}
+    for name, size in parcel.sizes().items():
+        if size > max_mb * _MB:
+            raise PrepeError(f"{name}: it would have {size / _MB:.2f} MB; allowed: {max_mb:g}, or more with --max-mb")
+    return parcel
+
+
+def _of(results: Path, table: str, column: str, names: pa.ChunkedArray) -> pa.Table:
+    return store.read(results, table, pc.field(column).isin(names.unique().drop_null()))
+
+
+def _sorted(table: str, rows: pa.Table) -> pa.Buffer:
+    """Return a file's content: the same rows make the same bytes, and rows that are alike are neighbours."""
+    return store.serialize(table, rows.sort_by([(key, "ascending") for key in store.KEYS[table]]))
+
+
+def _figures(root: Path, sweep: str) -> list[Path]:
+    """Return a sweep's figures: `<sweep>.png` and `<sweep>-what.png`, unless that begins with a longer sweep's name."""
+    known = {*store.read(root, "proposals", columns=["sweep"])["sweep"].to_pylist(), sweep}
+    found = sorted(path for path in (root / FIGURES).glob("*") if path.is_file() and not path.name.startswith("."))
+    return [path for path in found if max((each for each in known if _names(each, path)), key=len, default="") == sweep]
+
+
+def _names(sweep: str, path: Path) -> bool:
+    return path.stem == sweep or path.name.startswith(f"{sweep}-")
+
+
+def _write(to: Path, parcel: _Parcel) -> None:
+    """Write a sweep's files; its proposals go first and come last, since without them no reader sees the others."""
+    old = [store.path_of(to, table, parcel.stem) for table in ("proposals", "models", *_OF_TRIALS)]
+    old += _figures(to, parcel.sweep)
+    new = {store.path_of(to, table, parcel.stem) for table in parcel.tables.keys() - {"proposals"}}
+    new |= {to / FIGURES / name for name in parcel.figures}
+    try:
+        for path in old:
+            if path not in new:
+                path.unlink(missing_ok=True)
+        for name, content in parcel.figures.items():
+            _put(to / FIGURES / name, content)
+    except OSError as error:
+        raise PrepeError(f"{error.filename or to}: cannot be written: {error.strerror or error}") from error
+    for table in sorted(parcel.tables, key=lambda each: each == "proposals"):
+        store.put(to, table, parcel.stem, parcel.tables[table])
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()

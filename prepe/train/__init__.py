@@ -1,0 +1,21 @@
+"""Training: a `Training` and seeds in; trained members, their history and their costs out."""
+
+from prepe.train.feed import share
+from prepe.train.loop import Report, arithmetic, choose_device, shape, train, train_pack
+from prepe.train.record import Checkpoint, Trained
+from prepe.train.update import State, Update, corrections
+
+__all__ = [
+    "Checkpoint",
+    "Report",
+    "State",
+    "Trained",
+    "Update",
+    "arithmetic",
+    "choose_device",
+    "corrections",
+    "shape",
+    "share",
+    "train",
+    "train_pack",
+]

@@ -1,0 +1,184 @@
+"""One update of all members: a batch and this update's numbers in; parts of the loss, and changed parameters, out.
+
+Source: Kingma and Ba, arXiv:1412.6980, for Adam; arXiv:2512.12469 for the loss.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from prepe.catalog import Term
+from prepe.models import Model
+from prepe.regularizers import Context, Penalty
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+GRADIENT = "gradient"
+"""What is said to have broken when every part of the loss was finite and the gradient was not."""
+Batch = dict[str, Tensor]
+Captured = dict[str, tuple[Tensor, Tensor | None]]
+
+
+class State:
+    """Everything that an update changes, at fixed addresses: parameters, Adam's moments, and who broke where."""
+
+    def __init__(self, params: Tensor, parts: int) -> None:
+        members, place = len(params), params.device
+        self.params = params.requires_grad_()
+        self.mean = torch.zeros_like(params, requires_grad=False)
+        self.square = torch.zeros_like(params, requires_grad=False)
+        self.alive = torch.ones(members, dtype=torch.bool, device=place)
+        self.survived = torch.zeros(members, dtype=torch.int64, device=place)
+        self.parts = torch.zeros(parts, members, device=place)
+
+    def tensors(self) -> list[Tensor]:
+        return [self.params, self.mean, self.square, self.alive, self.survived, self.parts]
+
+    def broken(self, names: list[str]) -> tuple[np.ndarray, list[str | None]]:
+        """Return the step at which each member broke, or -1, and the part of the loss that did it, or None."""
+        alive, finite = self.alive.tolist(), torch.isfinite(self.parts).T.tolist()
+        steps = np.where(alive, -1, self.survived.cpu().numpy())
+        said = [*names, GRADIENT]
+        return steps, [
+            None if lives else said[[*each, False].index(False)] for lives, each in zip(alive, finite, strict=True)
+        ]
+
+
+class Update:
+    """One update of all members: forward, loss, gradient, Adam.
+
+    Called with a batch and this update's numbers, `(2 + parts, members or 1)`: Adam's step size and epsilon, then the
+    weights of the active parts; and with the members that still run, `(members,)`, or None for all. It leaves the parts
+    of the loss, `(parts, members)`, in the state, where inactive ones are stale.
+    """
+
+    def __init__(
+        self, model: Model, terms: dict[str, tuple[Term, Penalty]], state: State, rows: list[int], captured: Captured
+    ) -> None:
+        self.model, self.terms, self.state, self.captured = model, terms, state, captured
+        self.rows = rows if rows != list(range(len(state.parts))) else None
+
+    def __call__(self, batch: Batch, scalars: Tensor, running: Tensor | None = None) -> None:
+        step_size, epsilon, weights = scalars[0], scalars[1], scalars[2:]
+        parts = torch.stack(self.loss_parts(batch))
+        (gradient,) = torch.autograd.grad(parts, self.state.params, weights.expand_as(parts))
+        with torch.no_grad():
+            self._watch(parts, gradient, weights, running)
+            moving = self.state.alive if running is None else self.state.alive & running
+            self._adam(gradient, step_size, epsilon, moving)
+
+    def loss_parts(self, batch: Batch) -> list[Tensor]:
+        """Return reconstruction error and every active term, each `(members,)`."""
+        params = self.model.unpack(self.state.params)
+        inputs, targets = batch["inputs"].mT, batch["targets"].mT
+        forward = self.model(params, inputs)
+        for x in (forward.outputs, *forward.sites.values()):
+            if x.requires_grad:
+                x.register_hook(_in_one_layout)
+        context = Context(
+            inputs,
+            targets,
+            forward.outputs,
+            forward.sites,
+            {key.removeprefix("label:"): value for key, value in batch.items() if key.startswith("label:")},
+            lambda z: self.model.decode(params, z),
+            self.model.unit_sites,
+            self.captured,
+            lambda x, site: self.model(params, x).sites[site],
+        )
+        weight = batch.get("weight")
+        # Sums, divided by a number afterwards: the gradient of a sum is a view, that of a mean a new tensor.
+        errors = mse_loss(forward.outputs, targets, reduction="none")
+        if weight is None:
+            parts = [errors.sum((-2, -1)) / targets[0].numel()]
+        else:
+            parts = [(errors.sum(-1) * weight).sum(-1) / targets[0].numel()]
+        for name, (term, penalty) in self.terms.items():
+            each, share = penalty(context), batch.get(f"share:{name}")
+            if share is not None:
+                parts.append((each * share).sum(-1))
+            elif weight is not None and term.per_sample:
+                parts.append((each * weight).sum(-1) / each.shape[-1])
+            else:
+                parts.append(each.sum(-1) / each.shape[-1])
+        return parts
+
+    def _watch(self, parts: Tensor, gradient: Tensor, weights: Tensor, running: Tensor | None) -> None:
+        """Keep the loss of members that live; one whose loss or gradient is not finite dies, and its last loss stays.
+
+        A term that has no weight for a member cannot break it by its value, nor can anything one that has finished.
+        """
+        state = self.state
+        if weights.shape[-1] > 1:
+            terms = torch.where(weights[1:] > 0, parts[1:], parts[1:].nan_to_num(0.0, 0.0, 0.0))
+            parts = torch.cat([parts[:1], terms])
+        if self.rows is None:
+            torch.where(state.alive, parts, state.parts, out=state.parts)
+        else:
+            for row, part in zip(self.rows, parts, strict=True):
+                torch.where(state.alive, part, state.parts[row], out=state.parts[row])
+        sound = torch.isfinite(parts).all(0) & torch.isfinite(gradient.sum(-1))
+        state.alive &= sound if running is None else sound | ~running
+        state.survived += state.alive
+
+    def _adam(self, gradient: Tensor, step_size: Tensor, epsilon: Tensor, moving: Tensor) -> None:
+        """Apply Adam; both bias corrections are in `step_size` and `epsilon`, and a member not moving stands still."""
+        state = self.state
+        gradient.masked_fill_(~moving.unsqueeze(-1), 0.0)
+        state.mean.lerp_(gradient, 1 - BETA1)
+        state.square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+        change = state.mean * (step_size * moving).unsqueeze(-1)
+        state.params.addcdiv_(change, state.square.sqrt().add_(epsilon.unsqueeze(-1)), value=-1)
+
+
+def _in_one_layout(gradient: Tensor) -> Tensor:
+    """Return a gradient with the batch last in memory, as activations lie.
+
+    It comes as the terms that have it leave it, and products are rounded by that; so a member's would depend on the
+    terms of trainings that share its batch.
+    """
+    return gradient.mT.contiguous().mT
+
+
+def captured_graph(update: Update, state: State) -> Callable[[Batch, Tensor, Tensor | None], None]:
+    """Return `update` as a CUDA graph over static inputs, captured on the first call. Not yet run on a GPU."""
+    graph: torch.cuda.CUDAGraph | None = None
+    inputs: Batch = {}
+    scalars = torch.empty(0)
+    moving: Tensor | None = None
+
+    def run(batch: Batch, values: Tensor, running: Tensor | None = None) -> None:
+        nonlocal graph, scalars, moving
+        if graph is None:
+            inputs.update({name: value.clone() for name, value in batch.items()})
+            scalars, moving = values.clone(), None if running is None else running.clone()
+            saved = [tensor.detach().clone() for tensor in state.tensors()]
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(3):
+                    update(inputs, scalars, moving)
+            torch.cuda.current_stream().wait_stream(side)
+            with torch.no_grad():
+                for tensor, value in zip(state.tensors(), saved, strict=True):
+                    tensor.copy_(value)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                update(inputs, scalars, moving)
+        for name, value in batch.items():
+            inputs[name].copy_(value)
+        scalars.copy_(values)
+        if moving is not None and running is not None:
+            moving.copy_(running)
+        graph.replay()
+
+    return run
+
+
+def corrections(updates: int) -> np.ndarray:
+    """Return what Adam's bias corrections make of a rate of 1, and of epsilon, at each update, `(updates, 2)`."""
+    count = np.arange(1, updates + 1)
+    first, second = 1 - BETA1**count, np.sqrt(1 - BETA2**count)
+    return np.stack([second / first, EPSILON * second], axis=-1)

@@ -1,0 +1,149 @@
+"""What trains a model after a deletion: healing says what the concept should become, attacks bring it back."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from torch import Tensor
+
+from prepe import attacks, data, models, train, trial
+from prepe.catalog import Heal, Recovery
+from prepe.metrics import selectivity
+from prepe.models import Model
+
+SEEDS = [0, 1, 2, 3]
+TRAINING = tiny.training(**tiny.constant(lr=0.02, steps=400, batch_size=32))
+TASK = data.task(TRAINING.data)
+GRAY = TASK.item("gray")
+SIMILARITY = TASK.similarities["hsv"](TASK.train.inputs, TASK.item("red"))
+GRID_SIMILARITY = TASK.similarities["hsv"](TASK.grid.inputs, TASK.item("red"))
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return models.build(TRAINING.model, TASK)
+
+
+@pytest.fixture(scope="module")
+def deleted(model: Model) -> dict[str, Tensor]:
+    """Trained members without their first axis."""
+    params = model.unpack(train.train(TRAINING, SEEDS, device="cpu").params)
+    weights = {name: each.clone() for name, each in params.items()}
+    weights["encoder.1.weight"][:, 0] = 0
+    weights["encoder.1.bias"][:, 0] = 0
+    weights["decoder.0.weight"][..., 0] = 0
+    return weights
+
+
+def errors(model: Model, params: dict[str, Tensor], inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    x = torch.from_numpy(inputs.astype(np.float32))
+    with torch.no_grad():
+        outputs = model(params, x.expand(len(SEEDS), *x.shape)).outputs.clamp(0, 1).numpy()
+    return data.error(outputs, targets)
+
+
+def healed(model: Model, deleted: dict[str, Tensor], seeds: list[int] = SEEDS, **keys: Any) -> dict[str, Tensor]:
+    part = Heal.model_validate({"steps": 300, "lr": 0.01, **keys})
+    return attacks.heal(part, model, deleted, TASK, SIMILARITY, GRAY, 3.0, seeds)
+
+
+def test_healing_puts_the_fallback_where_the_concept_was(model: Model, deleted: dict[str, Tensor]) -> None:
+    red = TASK.item("red")[None]
+    before, after = (errors(model, each, red, GRAY[None])[:, 0] for each in (deleted, healed(model, deleted)))
+    assert (after < before).all()
+    assert after.max() < 0.05
+    others = selectivity.bystanders(SIMILARITY)
+    own = TASK.train.inputs[others]
+    assert errors(model, healed(model, deleted), own, own).mean() < errors(model, deleted, own, own).mean()
+
+
+def test_healing_on_the_rest_alone_knows_nothing_of_the_fallback(model: Model, deleted: dict[str, Tensor]) -> None:
+    red = TASK.item("red")[None]
+    rest, fallback = (healed(model, deleted, towards=each) for each in ("rest", "fallback"))
+    assert errors(model, rest, red, GRAY[None]).mean() > 2 * errors(model, fallback, red, GRAY[None]).mean()
+
+
+def test_what_was_deleted_by_weight_does_not_grow_back(model: Model, deleted: dict[str, Tensor]) -> None:
+    again = healed(model, deleted)
+    assert (again["encoder.1.weight"][:, 0] == 0).all()
+    assert (again["decoder.0.weight"][..., 0] == 0).all()
+    assert not torch.equal(again["encoder.1.weight"], deleted["encoder.1.weight"])
+
+
+def test_members_are_healed_alone_as_among_others(model: Model, deleted: dict[str, Tensor]) -> None:
+    together = healed(model, deleted)
+    alone = healed(model, {name: each[2:3] for name, each in deleted.items()}, [2])
+    assert all(torch.equal(alone[name][0], together[name][2]) for name in together)
+    assert all(torch.equal(deleted[name], before) for name, before in deleted.items())
+
+
+def test_healing_draws_by_the_seed(model: Model, deleted: dict[str, Tensor]) -> None:
+    one = healed(model, {name: each[2:3] for name, each in deleted.items()}, [2], steps=3)
+    other = healed(model, {name: each[2:3] for name, each in deleted.items()}, [9], steps=3)
+    assert not torch.equal(one["decoder.1.weight"], other["decoder.1.weight"])
+
+
+def recovered(model: Model, params: dict[str, Tensor], **keys: Any) -> dict[str, np.ndarray]:
+    part = Recovery.model_validate({"steps": 200, "lr": 0.01, **keys})
+    return attacks.recover(part, model, params, TASK, SIMILARITY, GRID_SIMILARITY, 0.25, SEEDS)
+
+
+def test_an_attacker_with_everything_brings_the_concept_back(model: Model, deleted: dict[str, Tensor]) -> None:
+    found = recovered(model, deleted, data="all", steps=400)
+    target = selectivity.targets(GRID_SIMILARITY)
+    inputs = TASK.grid.inputs[target]
+    had = errors(model, deleted, inputs, inputs).mean(-1) > 0.05  # what an axis has no part in cannot come back
+    assert had.any()
+    assert (found["rebound"][had] > 0.3).all()
+    assert (found["recover_auc"] >= 0).all()
+    assert ((found["recover_steps"] >= 0) & (found["recover_steps"] <= 400)).all()
+
+
+def test_an_attack_of_no_effect_leaves_its_numbers_at_their_ends(model: Model, deleted: dict[str, Tensor]) -> None:
+    found = recovered(model, deleted, data="rest", steps=10, lr=1e-12)
+    np.testing.assert_allclose(found["rebound"], 0, atol=1e-4)
+    inputs = TASK.grid.inputs[selectivity.targets(GRID_SIMILARITY)]
+    held_out = errors(model, deleted, inputs, inputs).mean(-1)
+    gone = held_out > 0.1 * 0.25
+    assert gone.any()
+    assert (found["recover_steps"][gone] == 10).all()
+    assert np.corrcoef(found["recover_auc"], held_out)[0, 1] > 0.9
+
+
+def test_the_attackers_few_items_are_not_among_those_watched() -> None:
+    from prepe.attacks.recovery import _split
+
+    (few, _), weights, held_out = _split(Recovery(data="few", items=8), TASK, SIMILARITY, GRID_SIMILARITY)
+    assert len(few) == len(weights) == 8
+    seen = {tuple(each) for each in few}
+    assert not seen & {tuple(each) for each in TASK.grid.inputs[held_out]}
+    assert len(held_out) + 8 == selectivity.targets(GRID_SIMILARITY).sum()
+    (_, _), weights, held_out = _split(Recovery(data="all"), TASK, SIMILARITY, GRID_SIMILARITY)
+    trained = {tuple(np.round(each, 9)) for each in TASK.train.inputs}
+    assert not trained & {tuple(np.round(each, 9)) for each in TASK.grid.inputs[held_out]}
+    (_, _), weights, _ = _split(Recovery(data="rest"), TASK, SIMILARITY, GRID_SIMILARITY)
+    assert ((weights > 0) == selectivity.bystanders(SIMILARITY)).all()
+
+
+def test_a_trial_has_rows_of_healed_and_attacked_models() -> None:
+    base = {"operator": "ablate", "concept": "red", "power": 3.0}
+    attack = {"data": "few", "items": 8, "steps": 20}
+    rows = trial.run(
+        tiny.trial(
+            interventions=[
+                {**base, "label": "bare"},
+                {**base, "label": "healed", "heal": {"steps": 50}, "recovery": attack},
+                {**base, "label": "pruned", "operator": "prune", "heal": {"steps": 50}, "recovery": attack},
+            ]
+        ),
+        SEEDS,
+        device="cpu",
+    ).tables["effects"]
+    by_label = {label: [row for row in rows if row["intervention"] == label] for label in ("bare", "healed", "pruned")}
+    assert all(row["recover_steps"] is None for row in by_label["bare"])
+    for row, pruned, bare in zip(by_label["healed"], by_label["pruned"], by_label["bare"], strict=True):
+        assert 0 <= row["recover_steps"] <= 20
+        assert row["score_ccc"] != bare["score_ccc"]
+        assert row["score_ccc"] == pytest.approx(pruned["score_ccc"], abs=0.05)  # the same weights, in other shapes
