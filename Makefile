@@ -36,7 +36,7 @@ experiments: $(INSTALLED) ## Run every experiment, as far as results/ lacks it, 
 
 publish: $(INSTALLED) ## Copy what make experiments made from results/ to published/
 	$(VENV)/bin/prepe publish $(EXPERIMENTS) --to published --figures ''
-	for sweep in ex-1.8 ex-2.4.1 ex-2.9.1; do $(VENV)/bin/prepe draw $$sweep; done
+	for sweep in ex-1.8 ex-2.4.1 ex-2.9.1; do $(VENV)/bin/prepe draw $$sweep || exit 1; done
 	$(VENV)/bin/prepe publish ex-1.8 --to published --figures '*-combinations*'
 	$(VENV)/bin/prepe publish ex-2.4.1 ex-2.9.1 --to published --figures '*-before-after*'
 

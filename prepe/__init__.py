@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from prepe.claims import Checked
+    from prepe.evaluate import Measured
     from prepe.launch import Queue
     from prepe.launch.rescore import Rescored
     from prepe.members import Front, ItemTable, Paired
@@ -125,6 +126,40 @@ def colors(trial: str, member: int | None = None, best: bool = False, results: R
     return members.item_table(found, root, members.shown(found) if best else member)
 
 
+def measure(
+    trial: str,
+    member: int | None = None,
+    results: Results = None,
+    *,
+    out: str | Path | None = None,
+    allow_imports: bool = False,
+) -> "Measured":
+    """Look closely at a stored member, by default the shown one, and draw it; see `prepe.evaluate.dense`.
+
+    The figure goes to `out`, by default `figures` in the store.
+
+    Raises:
+        PrepeError: no such trial or member, or no weights of it are stored; or it calls its user's functions, and may
+            not.
+    """
+    from prepe import evaluate, members, store
+    from prepe.figures import response, style
+    from prepe.reproduction import seeds_of, stored_weights, trial_of
+
+    root = store.default_root(results)
+    found = members.find(root, trial)
+    spec = trial_of({"trial": found.trial, "spec": found.spec.to_json()}, allow_imports)
+    (seed,) = seeds_of({"trial": found.trial, "seeds": found.seeds}, members.shown(found) if member is None else member)
+    _, params = stored_weights(spec.training, [seed], root)
+    rows, responses = evaluate.dense(spec, seed, params[0])
+    figure = None
+    if responses:
+        stem = Path(out or root / "figures") / f"{found.trial}-member-{seed}-response"
+        arguments = (responses, f"Response of member {seed} of trial {found.trial}")
+        figure = style.save(lambda: response.draw(*arguments), stem, response.alt_text(*arguments))
+    return evaluate.Measured(found.trial, seed, rows, responses, figure)
+
+
 def export(trial: str, member: int, results: Results = None, **options: Any) -> "Exported":
     """Write a stored member's weights and what they are to two files; see `prepe.weights.export` for the options."""
     from prepe import store, weights
@@ -212,6 +247,7 @@ __all__ = [
     "load",
     "load_export",
     "ls",
+    "measure",
     "new",
     "publish",
     "query",

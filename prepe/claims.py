@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -22,12 +21,13 @@ from prepe import store
 from prepe import sweep as sweeps
 from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, Metric
 from prepe.errors import PrepeError
-from prepe.measure import Claim
+from prepe.measures import Claim
+from prepe.members import interval
 from prepe.metrics.summary import statistics
 from prepe.sweep import Sweep
 
-_RESAMPLES = 2000
-_OUTSIDE = 0.05
+_DECILE = 10
+"""Of how many values, or fewer, the worst tenth is one."""
 _LEAST, _MOST = Metric("of sql", "max", -math.inf), Metric("of sql", "min", math.inf)
 _VIEWS_OF_METRICS = ("trials", "members", "effects")
 
@@ -41,7 +41,7 @@ class Checked:
         claim: the claim.
         verdict: `not run` if the store does not have what the claim is about.
         value: the claim's statistic; NaN if not run, as the next two.
-        low, high: its 95 % interval over seeds; of one seed, everything.
+        low, high: its 95 % interval over seeds; of one seed, everything; NaN if it is of these seeds alone.
         seeds: how many it was had from.
         unresolved: a bound of the claim lies inside the interval, so that other seeds could turn the verdict.
         bad: how many values are not numbers, and counted as the worst there can be.
@@ -60,6 +60,11 @@ class Checked:
     missing: str = ""
 
     @property
+    def of_these_seeds(self) -> bool:
+        """Whether the value is the smallest or largest of those stored: resampling cannot say how others would be."""
+        return _is_extreme(self.claim, self.seeds)
+
+    @property
     def contradicts(self) -> bool:
         """Whether the file says otherwise: a claim is to hold, unless its `fails` says what was found instead."""
         return self.verdict != "not run" and (self.verdict == "fails") == (self.claim.fails is None)
@@ -68,9 +73,10 @@ class Checked:
 def check(files: Iterable[Path] | None = None, results: str | Path | None = None) -> list[Checked]:
     """Check sweep files' claims on stored rows.
 
-    Values are one a seed. The interval is that of a bootstrap over seeds: the middle 95 % of the statistic over samples
-    of as many seeds, drawn with replacement, the same ones every time. A member that is broken counts as the metric's
-    worst; a value of SQL that is null or not a number lies wherever the claim fails.
+    Values are one a seed. The interval is that of a bootstrap over seeds, see `prepe.members.bootstrap`. A smallest or
+    largest value has none, and is never unresolved: no resample passes it, though another seed may. A member that is
+    broken counts as the metric's worst; a value of SQL that is null or not a number lies wherever the claim fails. A
+    claim for which there are no rows is not run.
 
     Args:
         files: sweep files; those of the folder `sweeps` that have claims when left out.
@@ -122,6 +128,7 @@ def _of_sweep(
         try:
             selected = store.select(con, _sql(sweep.name, claim))
             _check_columns(selected)
+            lacked = lacked or ("" if len(selected) else _empty(claim))
             rows.append(_not_run(sweep, claim, lacked) if lacked else _judged(sweep, claim, selected))
         except PrepeError as error:
             key = "metric" if claim.sql is None else "sql"
@@ -139,6 +146,10 @@ def _lacked(con: duckdb.DuckDBPyConnection, file: Path, claim: Claim, root: Path
         if missing[each]:
             return missing[each] if each == file else f"{each.stem}: {missing[each]}"
     return ""
+
+
+def _empty(claim: Claim) -> str:
+    return "its query selects no rows" if claim.sql is not None else "no rows of it are stored"
 
 
 def _not_run(sweep: Sweep, claim: Claim, missing: str) -> Checked:
@@ -230,11 +241,9 @@ def _by_seed(selected: pa.Table) -> np.ndarray:
     """Return the values of a query in the order of their seeds; null is NaN.
 
     Raises:
-        PrepeError: there is none, or not one a seed.
+        PrepeError: there is not one a seed.
     """
     seeds = selected["seed"].to_pylist()
-    if not seeds:
-        raise PrepeError("it selects no rows; allowed: one a seed")
     most, times = Counter(seeds).most_common(1)[0]
     if times > 1 or None in seeds:
         raise PrepeError(f"it selects {times} values for seed {most}; allowed: one a seed, as GROUP BY seed gives")
@@ -255,21 +264,21 @@ def _readings(claim: Claim) -> list[Metric]:
 
 def _with_interval(claim: Claim, values: np.ndarray, metric: Metric) -> tuple[float, float, float]:
     """Return a claim's statistic, and the ends of its interval."""
-    value = float(_statistics(claim, values, metric))
-    if len(values) == 1:
-        return value, -math.inf, math.inf
-    again = np.sort(_statistics(claim, values[_drawn(len(values))], metric))
-    tail = round(_RESAMPLES * _OUTSIDE / 2)
-    return value, min(float(again[tail]), value), max(float(again[-1 - tail]), value)
+
+    def found(values: np.ndarray, axis: int = -1) -> np.ndarray:
+        return _statistics(claim, values, metric)
+
+    value = float(found(values))
+    if _is_extreme(claim, len(values)):
+        return value, math.nan, math.nan
+    return (value, *interval(values, found)) if len(values) > 1 else (value, -math.inf, math.inf)
+
+
+def _is_extreme(claim: Claim, seeds: int) -> bool:
+    return claim.statistic in ("min", "max") or (claim.statistic == "worst_decile" and seeds <= _DECILE)
 
 
 def _statistics(claim: Claim, values: np.ndarray, metric: Metric) -> np.ndarray:
     with np.errstate(invalid="ignore"):  # a mean of infinities of both signs is not a number, and so the worst
         found = statistics(claim.statistic, values, metric)
     return np.where(np.isnan(found), metric.worst, found)
-
-
-@cache
-def _drawn(n: int) -> np.ndarray:
-    """Return samples of n members with replacement, `(samples, n)`."""
-    return np.random.default_rng(0).integers(n, size=(_RESAMPLES, n))

@@ -76,8 +76,8 @@ def publish(names: Iterable[str], to: Path, results: Path, max_mb: float = 2.0, 
         figures: a pattern of the names of figures to copy, such as `"*-before-after*"`; none with `""`.
 
     Raises:
-        PrepeError: there is no such sweep, or none of its trials is complete; a file is too large, or cannot be read or
-            written; the two stores are one.
+        PrepeError: there is no such sweep, or none of its trials is complete; a sweep has no figure that fits a pattern
+            other than `"*"`; a file is too large, or cannot be read or written; the two stores are one.
     """
     if to.resolve() == results.resolve():
         raise PrepeError(f"{to}: it is the store itself; allowed: another folder")
@@ -110,7 +110,11 @@ def _parcel(results: Path, sweep: str, max_mb: float, figures: str) -> _Parcel:
     if parcel.tables.get("items", pa.py_buffer(b"")).size > max_mb * _MB:
         parcel.left_out = sorted(set(rows["items"]["set"].to_pylist()) - {"named"})
         parcel.tables["items"] = _sorted("items", rows["items"].filter(pc.field("set") == "named"))
-    shown = [path for path in _figures(results, sweep) if fnmatchcase(path.name, figures)]
+    drawn = _figures(results, sweep)
+    shown = [path for path in drawn if fnmatchcase(path.name, figures)]
+    if figures not in ("", "*") and not shown:
+        known = ", ".join(path.name for path in drawn) or "none is drawn"
+        raise PrepeError(f"--figures {figures!r}: no figure of {sweep} fits; allowed: {known}; see: prepe draw {sweep}")
     parcel.figures = {path.name: path.read_bytes() for path in shown}
     for name, size in parcel.sizes().items():
         if size > max_mb * _MB:
@@ -119,12 +123,17 @@ def _parcel(results: Path, sweep: str, max_mb: float, figures: str) -> _Parcel:
 
 
 def _of(results: Path, table: str, column: str, names: pa.ChunkedArray) -> pa.Table:
-    return store.read(results, table, pc.field(column).isin(names.unique().drop_null()))
+    rows = store.read(results, table, pc.field(column).isin(names.unique().drop_null()))
+    return store.distinct(rows, store.KEYS[table])  # as a trial that two sweeps published
 
 
 def _sorted(table: str, rows: pa.Table) -> pa.Buffer:
-    """Return a file's content: the same rows make the same bytes, and rows that are alike are neighbours."""
-    return store.serialize(table, rows.sort_by([(key, "ascending") for key in store.KEYS[table]]))
+    """Return a file's content: the same rows make the same bytes, and rows that are alike are neighbours.
+
+    Effects of a member stay in the order of the file's interventions, of which figures show the first.
+    """
+    keys = [key for key in store.KEYS[table] if (table, key) != ("effects", "intervention")]
+    return store.serialize(table, rows.sort_by([(key, "ascending") for key in keys]))
 
 
 def _figures(root: Path, sweep: str) -> list[Path]:

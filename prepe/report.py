@@ -142,18 +142,6 @@ def pages(name: str, results: Path) -> "tuple[str, Iterable[Page]]":
     return trial, _trial_pages(results, trial)
 
 
-def draw_trial(results: Path, trial: str, intervention: str | None = None) -> Path:
-    """Draw a trial's page from its stored rows and return the picture's path."""
-    name = store.trial_named(results, trial)["trial"]
-    tables = tables_of(results, name)
-    if len(tables["effects"]) or intervention is not None:
-        return draw_tables(tables, results, name, intervention)
-    from prepe.figures import album
-    from prepe.figures.stored import Stored
-
-    return _save([album.overview([Stored(results, name, {})], f"Trial {name}")], results / "figures", name)[0]
-
-
 def draw_tables(tables: dict[str, pa.Table], results: Path, name: str, intervention: str | None = None) -> Path:
     """Draw a trial's page from rows by table, and return the path of the light picture."""
     if not len(tables["effects"]):
@@ -242,7 +230,9 @@ def _before_and_after(tables: dict[str, pa.Table], title: str) -> "Iterator[Page
     from prepe.figures.album import Page
 
     seed = stacked.shown(tables["effects"])
-    if seed is not None:
+    grid = tables["items"].filter((pc.field("set") == "reference") & (pc.field("seed") == seed))
+    labels = set(tables["effects"]["intervention"].to_pylist())
+    if seed is not None and labels == set(grid["intervention"].to_pylist()):  # a published store may lack some
         arguments = (tables["effects"], tables["items"], seed, f"Before and after: {title}")
         yield Page("before-after", lambda: stacked.draw(*arguments), stacked.alt_text(*arguments))
 

@@ -159,9 +159,11 @@ def compare(stored: dict[str, pa.Table], new: dict[str, pa.Table]) -> list[Diffe
 
 
 def _once(table: pa.Table, keys: list[str]) -> list[dict[str, Any]]:
-    """Return rows in the order of their keys, each once: two sweeps may have made the same members at once."""
-    rows = table.sort_by([(key, "ascending") for key in keys]).to_pylist()
-    return list({tuple(row[key] for key in keys): row for row in rows}.values())
+    """Return rows in the order of their keys, each once."""
+    rows: list[dict[str, Any]] = (
+        store.first_block(table, keys).sort_by([(key, "ascending") for key in keys]).to_pylist()
+    )
+    return rows
 
 
 def _flat(rows: list[dict[str, Any]], term: str) -> list[dict[str, Any]]:
@@ -287,8 +289,8 @@ def stored_weights(training: spec.Training, seeds: list[int], results: Path) -> 
     Raises:
         PrepeError: the store lacks one.
     """
-    kept = store.read(results, "models", where=pc.field("seed").isin(seeds), names=f"{training.digest()}-*").to_pylist()
-    rows = {row["seed"]: row for row in kept}
+    kept = store.read(results, "models", where=pc.field("seed").isin(seeds), names=f"{training.digest()}-*")
+    rows = {row["seed"]: row for row in store.first_block(kept, ["seed"]).to_pylist()}
     lost = [seed for seed in seeds if seed not in rows]
     if lost:
         raise PrepeError(f"{results}: model {training.digest()} has no stored weights for seed {lost[0]}")

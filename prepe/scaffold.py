@@ -29,7 +29,7 @@ from prepe.catalog import (
 )
 from prepe.catalog.data import LABEL_CONCEPTS
 from prepe.errors import PrepeError
-from prepe.keyframes import ExtendRule, MoveRule, RatioRule, Space, Timing
+from prepe.keyframes import RULES, Space, Timing
 from prepe.sweep import Search
 
 Kind = Literal["search", "fixed"]
@@ -317,7 +317,6 @@ def write(path: str | Path, kind: Kind = "search", force: bool = False) -> Path:
 def text(name: str, kind: Kind = "search") -> str:
     """Return the text of a sweep file to begin with, for a file of some name."""
     data = [part.model_construct(kind=kind) for kind, part in DATA.items()]
-    rules = {get_args(part.model_fields["kind"].annotation)[0]: part for part in (MoveRule, RatioRule, ExtendRule)}
     lists = {
         "file": name,
         "stem": name.removesuffix(".toml"),
@@ -330,7 +329,7 @@ def text(name: str, kind: Kind = "search") -> str:
         "terms": _members(TERMS, Term) + _OWN,
         "timings": ", ".join(get_args(Timing)),
         "spaces": ", ".join(get_args(Space)),
-        "rules": _members(rules, Part),
+        "rules": _members(RULES, Part),
         "operators": _members(OPERATORS, Intervention),
         "effect_metrics": _listed(EFFECT_METRICS),
         "member_metrics": _listed(MEMBER_METRICS),

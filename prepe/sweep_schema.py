@@ -16,7 +16,7 @@ from prepe import catalog
 from prepe.catalog import DATA, EFFECT_METRICS, HUES, MEMBER_METRICS, MODELS, OPERATORS, TERMS, DataPart, Part
 from prepe.catalog.data import LABEL_CONCEPTS
 from prepe.keyframes import ExtendRule, Keyframe, MoveRule, Phase, Schedule
-from prepe.measure import Claim, Constraint, Objective
+from prepe.measures import Claim, Constraint, Objective
 from prepe.spec import Concept, Cycle
 from prepe.sweep import Distribution, Search, Sweep
 

@@ -106,8 +106,10 @@ def run(
         stored_only: never train.
 
     Raises:
-        PrepeError: the store lacks weights, and nothing may be trained.
+        PrepeError: the store lacks weights, and nothing may be trained; or an attack on a deleted model has nothing to
+            train on or to watch.
     """
+    evaluate.check(trial)
     began, cpu_began = time.perf_counter(), time.process_time()
     block = block_name(seeds)
     outcome = Outcome()
@@ -192,21 +194,24 @@ def ensure(
         )
         _store_block(results, f"{name}-{block_name(block)}", outcome.tables)
     return {
-        "members": _once(results, "members", name, seeds, ["seed"]),
-        "effects": _once(results, "effects", name, seeds, ["seed", "intervention"]),
+        table: store.first_block(
+            store.read(results, table, where=pc.field("seed").isin(seeds), names=f"{name}-*"), keys
+        )
+        for table, keys in (("members", ["seed"]), ("effects", ["seed", "intervention"]))
     }
 
 
 def measure_again(trial: Trial, results: Path, *, device: str = "auto") -> None:
     """Measure the blocks that a store has of a trial once more, in place of their rows, without training.
 
-    What the first making of a block cost stays in its row; `evaluate_s` and the provenance are the new ones.
+    What the first making of a block cost stays in its row; `evaluate_s` and the provenance are the new ones. Stages are
+    measured again only where the store has checkpoints, which a published one has not.
 
     Raises:
         PrepeError: the store lacks weights.
     """
     name = trial.digest()
-    for old in store.read(results, "trials", names=f"{name}-*").to_pylist():
+    for old in store.first_block(store.read(results, "trials", names=f"{name}-*"), ["block"]).to_pylist():
         tables = run(trial, old["seeds"], results=results, device=device, stored_only=True).tables
         (row,) = tables["trials"]
         _store_block(results, f"{name}-{old['block']}", tables | {"trials": [row | {key: old[key] for key in _COSTS}]})
@@ -217,14 +222,6 @@ def _store_block(results: Path, name: str, tables: dict[str, Any]) -> None:
     for table in _TABLES:
         if len(tables[table]):
             store.write(results, table, name, tables[table])
-
-
-def _once(results: Path, table: str, name: str, seeds: list[int], keys: list[str]) -> pa.Table:
-    """Return a trial's rows for some seeds, each once even where two blocks overlap: that of the first block's name."""
-    rows = store.read(results, table, where=pc.field("seed").isin(seeds), names=f"{name}-*").sort_by("block")
-    seen = list(zip(*(rows[key].to_pylist() for key in keys), strict=True))
-    first = {key: i for i, key in reversed(list(enumerate(seen)))}
-    return rows.take(pa.array(sorted(first.values()), pa.int64()))
 
 
 def _begun(results: Path, name: str) -> set[str]:
@@ -246,7 +243,12 @@ def prepare(
 
     It is for speed alone: `ensure` makes whatever is missing after it, such as a model that would be alone in its
     batch, and every member is the same to the bit. Returns what was spent on each model, for `ensure` to count.
+
+    Raises:
+        PrepeError: an attack on a deleted model has nothing to train on or to watch; nothing is trained then.
     """
+    for asked in trials:
+        evaluate.check(asked)
     step_report = (lambda done, total: report("training a pack", done, total)) if report else None
     wanted = {each.digest(): each for trial in trials for each in (trial.training, trial.twin) if each is not None}
     packs: dict[tuple[Any, ...], list[Training]] = {}  # by shape and seeds
@@ -284,9 +286,9 @@ def _obtain(
     step_report = (lambda done, total: report(doing, done, total)) if report else None
     tables: dict[str, list[Row]] = {"models": [], "checkpoints": []}
     if results is not None:
-        for table in tables:
+        for table, keys in (("models", ["seed"]), ("checkpoints", ["seed", "step"])):
             kept = store.read(results, table, where=pc.field("seed").isin(seeds), names=f"{training.digest()}-*")
-            tables[table] = kept.to_pylist(maps_as_pydicts="strict")
+            tables[table] = store.first_block(kept, keys).to_pylist(maps_as_pydicts="strict")
     there = {row["seed"] for row in tables["models"]}
     train_s, cpu_s = costs.pop(training.digest(), (0.0, 0.0))
     outcome.prepared_s, outcome.prepared_cpu_s = outcome.prepared_s + train_s, outcome.prepared_cpu_s + cpu_s

@@ -113,7 +113,7 @@ def write_trial(
         rows["items"] += [
             {"trial": name, "block": block, "seed": seed, "intervention": "ablate", "set": kind, "item": item, "x": x}
             | drawn(["error_before", "error_after"])
-            for kind, item, x in (("named", "red", [1, 0, 0]), ("grid", "0,0,0", list(rng.uniform(size=3))))
+            for kind, item, x in (("named", "red", [1, 0, 0]), ("reference", "0,0,0", list(rng.uniform(size=3))))
         ]
     for table, content in rows.items():
         store.write(root, table, f"{key['model' if table == 'models' else 'trial']}-{block}", content)

@@ -63,3 +63,10 @@ def labelled(context: Context, site: str) -> Tensor:
 def of_wrong_shape(context: Context, site: str, shape: str = "scalar") -> Any:
     x = context.sites[site]
     return {"scalar": x.sum(), "members": x.sum((-2, -1)), "width": x.square(), "number": 1.0, "nothing": None}[shape]
+
+
+def failing(context: Context, site: str, broken: int = 1) -> Tensor:
+    """Nothing, or an error where it is broken."""
+    if broken:
+        raise ValueError("broken on purpose")
+    return torch.zeros_like(context.coordinate(context.sites[site], 0))

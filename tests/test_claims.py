@@ -16,6 +16,7 @@ from prepe import store, sweep
 from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, STAGE_METRICS, STATISTICS
 from prepe.claims import Checked
 from prepe.errors import PrepeError
+from prepe.members import interval
 
 Cli = Callable[..., Said]
 PAIRED = """SELECT a.seed, {value} AS value FROM {table} a JOIN {table} b USING (sweep, seed)
@@ -168,7 +169,7 @@ def test_a_claim_holds_on_rows_made_so_and_fails_on_the_same_rows_shuffled(
     assert (mixed.verdict, mixed.contradicts) == ("fails", True)
     assert made.seeds == mixed.seeds == MEMBERS
     for row in (made, mixed):
-        assert row.low <= row.value <= row.high
+        assert row.of_these_seeds or row.low <= row.value <= row.high
 
 
 # --- the interval -----------------------------------------------------------------------------------------------------
@@ -188,11 +189,38 @@ def sizes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_interval_holds_the_statistic_and_shrinks_with_seeds(sizes: Path) -> None:
     few, many = (prepe.check(sizes / f"of-{members}.toml", sizes / "results") for members in (8, 128))
-    for row in (*few, *many):
-        assert row.low <= row.value <= row.high, row.claim.statistic
     for a, b in zip(few, many, strict=True):
         assert (a.seeds, b.seeds) == (8, 128)
+        if a.of_these_seeds:
+            continue
+        for row in (a, b):
+            assert row.low <= row.value <= row.high, row.claim.statistic
         assert 0 < b.high - b.low < (a.high - a.low) / 1.5, a.claim.statistic
+
+
+def test_a_smallest_or_largest_value_is_of_these_seeds_alone_and_has_no_interval(sizes: Path) -> None:
+    few, many = (prepe.check(sizes / f"of-{members}.toml", sizes / "results") for members in (8, 128))
+    assert {row.claim.statistic for row in few if row.of_these_seeds} == {"min", "max", "worst_decile"}
+    assert {row.claim.statistic for row in many if row.of_these_seeds} == {"min", "max"}
+    for row in (*few, *many):
+        assert np.isnan([row.low, row.high]).all() == row.of_these_seeds
+        assert not (row.of_these_seeds and row.unresolved)
+
+
+def test_check_and_diff_have_the_same_interval_of_the_same_differences(tmp_path: Path) -> None:
+    sql = PAIRED.format(value="b.recon_mse - a.recon_mse", table="members")
+    claim = {"sql": sql, "statistic": "mean", "at_least": 0}
+    file = write_file(tmp_path, "pair", VARIANTS + toml(claim))
+    write_pair(tmp_path / "results", file)
+    (row,) = prepe.check(file, tmp_path / "results")
+    a, b = (store.read(tmp_path / "results", "members", names=f"{name}-*") for name in trials_of(tmp_path / "results"))
+    gaps = np.array(b["recon_mse"].to_pylist()) - np.array(a["recon_mse"].to_pylist())
+    assert (row.low, row.high) == interval(gaps)
+
+
+def trials_of(root: Path) -> list[str]:
+    """Return the trials of the variants `good` and `bad`."""
+    return [str(row["trial"]) for row in store.read(root, "proposals").sort_by("number").to_pylist()]
 
 
 def test_the_interval_holds_a_statistic_that_no_other_sample_reaches(tmp_path: Path, good: Path) -> None:
@@ -251,7 +279,8 @@ def test_a_bound_that_every_seed_meets_exactly_is_resolved(tmp_path: Path) -> No
     file = write_file(tmp_path, "single", claims)
     write_trial(tmp_path / "results", file, "good", changed={"recon_mse": [1.0] * MEMBERS})
     for row in prepe.check(file, tmp_path / "results"):
-        assert (row.verdict, row.low, row.high, row.unresolved) == ("holds", 1, 1, False)
+        assert (row.verdict, row.value, row.unresolved) == ("holds", 1, False)
+        assert row.of_these_seeds or (row.low, row.high) == (1, 1)
 
 
 # --- values that are not numbers --------------------------------------------------------------------------------------
@@ -294,7 +323,7 @@ def test_a_value_of_sql_that_is_no_number_lies_where_the_claim_fails(tmp_path: P
     for row in prepe.check(file, good):
         assert f"{row.verdict} with {row.bad} of" in row.claim.says, row
         assert row.seeds == MEMBERS
-        assert row.low <= row.value <= row.high
+        assert row.of_these_seeds or row.low <= row.value <= row.high
 
 
 # --- what the file says of it -----------------------------------------------------------------------------------------
@@ -330,7 +359,7 @@ def test_so_many_digits_are_shown_that_the_verdict_can_be_seen(tmp_path: Path, p
     file = one(tmp_path, {"metric": "recon_mse", "statistic": "max", "at_most": 0.2})
     write_trial(tmp_path / "results", file, "good", changed={"recon_mse": [0.2000000001] * MEMBERS})
     line = prepe_cli("check", file, "--results", tmp_path / "results").out.splitlines()[1]
-    assert line.startswith("fails    max 0.2000000001 [")
+    assert line.startswith("fails    max 0.2000000001 of these 16 seeds, asked <= 0.2: ")
 
 
 def test_long_lines_are_broken_on_a_terminal_alone(tmp_path: Path, good: Path, prepe_cli: Cli) -> None:
@@ -494,8 +523,20 @@ WRONG: dict[str, tuple[str, list[str]]] = {
         "SELECT seed, off_plane AS value FROM stages WHERE sweep = 'single'",
         ["it selects 2 values for seed ", "; allowed: one a seed, as GROUP BY seed gives"],
     ),
-    "no rows": ("SELECT seed, recon_mse AS value FROM members WHERE sweep = 'singel'", ["it selects no rows"]),
 }
+
+
+def test_a_claim_whose_query_selects_no_rows_is_not_run_and_the_others_are_checked(
+    tmp_path: Path, good: Path, prepe_cli: Cli
+) -> None:
+    empty = {"sql": "SELECT seed, recon_mse AS value FROM members WHERE sweep = 'singel'", "at_most": 1}
+    file = write_file(tmp_path, "single", toml(empty) + toml(ASKED))
+    first, second = prepe.check(file, good)
+    assert (first.verdict, first.missing, second.verdict) == ("not run", "its query selects no rows", "holds")
+    assert prepe_cli("check", file, "--results", good).code == 0
+    said = prepe_cli("check", file, "--results", good, "--all")
+    assert said.code == 1
+    assert "not run  its query selects no rows: It is so\n" in said.out
 
 
 @pytest.mark.parametrize("wrong", WRONG)
@@ -515,7 +556,7 @@ def test_a_claim_that_cannot_be_evaluated_is_named_with_what_there_is(
 
 def test_it_is_named_before_the_sweep_is_run(tmp_path: Path) -> None:
     store.write(tmp_path / "results", "proposals", "none", [])
-    for wrong in WRONG.keys() - {"several values a seed", "no rows"}:
+    for wrong in WRONG.keys() - {"several values a seed"}:
         file = one(tmp_path, {"sql": WRONG[wrong][0], "at_most": 1})
         with pytest.raises(PrepeError, match=r"claims\[0\]\.sql: "):
             prepe.check(file, tmp_path / "results")

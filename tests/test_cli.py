@@ -377,42 +377,43 @@ def test_a_space_without_more_points_is_finished(prepe_cli: Cli, sweep_file: Swe
     ]
 
 
-BATCH = (
-    ("batch_size = 8", 'batch_size = "$batch"'),
-    ("[search.space]", "[search.space]\nbatch = { choice = [8, 1_000_000_000_000], start = 8 }"),
+FAILING = (
+    ('kind = "separate"', 'kind = "own:failing"\nparameters = { broken = "$broken" }'),
+    ("[search.space]", "[search.space]\nbroken = { choice = [0, 1], start = 0 }"),
 )
-"""A search in which some trials ask for batches that no memory holds."""
+"""A search in which some trials have a term that raises an error."""
 
 
 def test_a_trial_that_fails_is_a_row_with_its_error_and_the_others_go_on(
     prepe_cli: Cli, sweep_file: SweepFile, tmp_path: Path
 ) -> None:
-    root, file = tmp_path / "results", sweep_file("large", *BATCH)
-    run = ("run", file, "--trials", 6, "--executor", "serial", "--results", root)
+    root, file = tmp_path / "results", sweep_file("large", *FAILING)
+    run = ("run", file, "--trials", 6, "--executor", "serial", "--allow-imports", "--results", root)
     said = prepe_cli(*run)
     rows = proposals(root, "large")
     failed = [row for row in rows if row["state"] == "failed"]
     assert len(rows) == 6
     assert 0 < len(failed) < 6
-    assert {json.loads(row["params"])["batch"] for row in failed} == {10**12}
-    assert {json.loads(row["params"])["batch"] for row in rows if row["state"] == "complete"} == {8}
-    assert all("Unable to allocate" in row["error"] for row in failed)
+    assert {json.loads(row["params"])["broken"] for row in failed} == {1}
+    assert {json.loads(row["params"])["broken"] for row in rows if row["state"] == "complete"} == {0}
+    assert all("broken on purpose" in row["error"] for row in failed)
     assert said.code == 1
     assert f"{len(failed)} failed" in said.out
     assert said.err.startswith(f"{len(failed)} of 6 trials failed, such as {failed[0]['trial']}: ")
-    assert said.err.rstrip().endswith(f"prepe run {file} --trials 6 --executor serial --results {root} --retry-failed")
+    again = f"prepe run {file} --trials 6 --executor serial --allow-imports --results {root} --retry-failed"
+    assert said.err.rstrip().endswith(again)
     assert "Traceback" not in said.err
     assert {row["trial"] for row in prepe.top("large", results=root)}.isdisjoint(row["trial"] for row in failed)
 
     shown = prepe_cli("show", failed[0]["trial"], "--results", root)
     assert shown.out.startswith(f"trial {failed[0]['trial']}, no members\nin sweep large as number ")
-    assert "Unable to allocate" in shown.err
-    refused = prepe_cli("reproduce", failed[0]["trial"], "--results", root)
+    assert "broken on purpose" in shown.err
+    refused = prepe_cli("reproduce", failed[0]["trial"], "--allow-imports", "--results", root)
     assert refused.code == 2
     assert "it failed, so there is nothing to compare with" in refused.err
 
     before = tables(root)
-    assert prepe.run(file, trials=6, results=root, executor="serial").made == 0
+    assert prepe.run(file, trials=6, results=root, executor="serial", allow_imports=True).made == 0
     assert tables(root) == before
 
     retried = prepe_cli(*run, "--retry-failed")

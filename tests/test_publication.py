@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from command import Said, contents
@@ -148,10 +150,10 @@ def test_only_named_items_are_published_where_all_are_too_large(made: Path, tmp_
     (name,) = {row["trial"] for row in rows(root, "trials", "single")}
     key = {"trial": name, "block": "0-3", "seed": 0, "intervention": "ablate"}
     noise = [int.from_bytes(os.urandom(8), "big") / 2**64 for _ in range(10_000)]
-    grid = [{**key, "set": "grid", "item": str(i), "error_after": value} for i, value in enumerate(noise)]
+    grid = [{**key, "set": "reference", "item": str(i), "error_after": value} for i, value in enumerate(noise)]
     store.write(root, "items", f"{name}-grid", grid)
     (single,) = prepe.publish("single", out, root, max_mb=0.05)
-    assert single.left_out == ["grid"]
+    assert single.left_out == ["reference"]
     assert single.files["items/single.all.parquet"] < 50_000
     assert rows(out, "colors", "single") == rows(root, "colors", "single")
     assert store.read(out, "items").num_rows == len(rows(root, "colors", "single"))
@@ -224,3 +226,71 @@ def test_figures_are_chosen_by_a_pattern(made: Path, tmp_path: Path) -> None:
     assert not [name for name in none.files if name.startswith("figures/")]
     (some,) = prepe.publish(["pair"], tmp_path, made / "results", figures="*.png")
     assert {name for name in some.files if name.startswith("figures/")} == {"figures/pair-dark.png", "figures/pair.png"}
+
+
+def test_a_pattern_that_fits_no_figure_of_a_sweep_is_an_error_and_nothing_is_written(
+    made: Path, tmp_path: Path, prepe_cli: Cli
+) -> None:
+    said = prepe_cli(
+        "publish", "pair", "single", "--to", tmp_path / "out", "--figures", "*-dark*", "--results", made / "results"
+    )
+    assert said.code == 2
+    assert "--figures '*-dark*': no figure of single fits; allowed: single.png; see: prepe draw single" in said.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_was_measured_again_in_a_published_store_is_published_from_it_once(
+    tiny_store: TinyStore, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    prepe.publish("tiny", first, tiny_store.root, figures="")
+    for path in first.glob("*/*.parquet"):  # the rows of before can be told from those of after
+        if path.parent.name == "effects":
+            rows = pq.read_table(path)
+            at = rows.column_names.index("score_ccc")
+            store.write(first, "effects", "tiny.all", rows.set_column(at, "score_ccc", pa.array([-9.0] * len(rows))))
+    done = prepe.rescore(tiny_store.file, results=first, again=True)
+    assert sorted(done.made) == sorted(tiny_store.trials)
+    prepe.publish("tiny", second, first, figures="")
+    for root in (first, second):
+        for view in ("effects", "members", "stages", "items", "models"):
+            assert repr(rows_of(root, view)) == repr(rows_of(tiny_store.root, view)), (root.name, view)
+    assert len(store.read(second, "effects")) == len(store.read(tiny_store.root, "effects"))
+    assert len(store.read(second, "items")) == len(store.read(tiny_store.root, "items"))
+    assert prepe.run(tiny_store.file, results=first, executor="serial").made == 0
+
+
+def rows_of(root: Path, view: str) -> list[dict[str, object]]:
+    return rows(root, view, "tiny")
+
+
+def test_a_trial_that_two_sweeps_published_is_published_once_by_each(tmp_path: Path) -> None:
+    root, out, again = tmp_path / "results", tmp_path / "out", tmp_path / "again"
+    for name in ("one", "two"):
+        write_trial(root, write_file(tmp_path, name, members=4), "good", members=4)
+    prepe.publish(["one", "two"], out, root)
+    prepe.publish("one", again, out)
+    for table in ("trials", "members", "effects", "items", "stages", "models"):
+        assert len(store.read(again, table)) == len(store.read(root, table)), table
+
+
+def test_a_published_sweep_without_history_can_be_drawn(tiny_store: TinyStore, tmp_path: Path, prepe_cli: Cli) -> None:
+    prepe.publish("tiny", tmp_path / "out", tiny_store.root, figures="")
+    items = tmp_path / "out" / "items" / "tiny.all.parquet"
+    rows = store.read(tmp_path / "out", "items", pc.field("set") == "named")
+    assert len(rows) < pq.read_table(items).num_rows
+    store.write(tmp_path / "out", "items", "tiny.all", rows)  # as where all of them are too many to publish
+    said = prepe_cli("draw", "tiny", "--results", tmp_path / "out", "--out", tmp_path / "figures")
+    assert (said.code, said.err) == (0, "")
+    assert all(Path(line).is_file() for line in said.out.splitlines())
+
+
+def test_a_published_trial_is_drawn_with_its_interventions_in_the_order_of_the_file(
+    tiny_store: TinyStore, tmp_path: Path
+) -> None:
+    prepe.publish("tiny", tmp_path, tiny_store.root, figures="")
+    orders = [
+        prepe.query(f"SELECT intervention FROM _effects WHERE trial = '{tiny_store.trials[0]}' AND seed = 0", root)
+        for root in (tiny_store.root, tmp_path)
+    ]
+    assert orders[0].to_pylist() == orders[1].to_pylist() == [{"intervention": each} for each in ("suppress", "ablate")]

@@ -22,15 +22,18 @@ RUNS = {"2.4.1": "suppress", "2.5.1": "suppress", "2.9.1": "ablate"}
 
 PUBLISHED = {  # mean and standard deviation over sixty runs
     ("2.4.1", "score_r2"): (0.9515, 0.0236),
+    ("2.4.1", "val_recon"): (0.0, 0.0),
     ("2.4.1", "val_anchor"): (0.0029, 0.0015),
     ("2.4.1", "label_red"): (82.2167, 8.3951),
     ("2.4.1", "label_vibrant"): (107.95, 10.646),
     ("2.4.1", "label_any"): (189.7167, 13.8834),
     ("2.5.1", "score_r2"): (0.9231, 0.0316),
+    ("2.5.1", "val_recon"): (0.0, 0.0),
     ("2.5.1", "val_anchor"): (0.0016, 0.0010),
     ("2.5.1", "label_red"): (81.65, 8.9041),
     ("2.5.1", "label_any"): (81.65, 8.9041),
     ("2.9.1", "score_r2"): (0.8570, 0.1541),
+    ("2.9.1", "val_recon"): (0.0001, 0.0003),
     ("2.9.1", "val_anchor"): (0.0012, 0.0039),
     ("2.9.1", "val_anti_anchor"): (0.0001, 0.0001),
     ("2.9.1", "label_red"): (83.6167, 8.0087),
@@ -38,6 +41,9 @@ PUBLISHED = {  # mean and standard deviation over sixty runs
 }
 ROUNDED = 0.00005
 """Published numbers have four decimals."""
+COLLAPSED = 0.00235
+"""More than the largest published error of reconstruction, 0.0023. About 2 % of members of 2.9.1 end so, here and in
+JAX, and none of the published sixty: see docs/notes.md."""
 BEST = {  # error added to each named colour in the published run with the highest score: seeds 7, 8 and 33
     ("2.4.1", "suppress"): [
         0.283565402, 0.153662667, 0.045807652, 0, 0, 0, 0, 0, 0, 0, 0.048393659, 0.157892689,
@@ -92,9 +98,16 @@ def scores(outcome: trial.Outcome, label: str) -> np.ndarray:
     return np.array([row["score_r2"] for row in outcome.tables["effects"] if row["intervention"] == label])
 
 
+def reconstruction(outcome: trial.Outcome) -> np.ndarray:
+    """Return the error of reconstruction on the 351 validation colours over members."""
+    return np.array([row["recon_mse"] for row in outcome.tables["members"]])
+
+
 def values_of(number: str, outcome: trial.Outcome, quantity: str) -> np.ndarray:
     """Return a quantity over members; scores are those of the intervention that the experiment is scored on."""
     kind, _, name = quantity.partition("_")
+    if quantity == "val_recon":
+        return reconstruction(outcome)
     if kind == "val":
         return np.array([row["val_terms"][name] for row in outcome.tables["members"]])
     if quantity == "label_any":
@@ -136,8 +149,29 @@ def test_distributions_over_seeds_are_the_published_ones(experiment: tuple[str, 
         if of == number:
             values = values_of(number, outcome, quantity)
             assert len(values) == MEMBERS
+            if quantity == "val_recon":
+                values = values[values <= COLLAPSED]
             off[quantity] = abs(values.mean() - mean) / (3 * sd * math.sqrt(2 / MEMBERS) + ROUNDED)
     assert {quantity: share for quantity, share in off.items() if share > 1} == {}
+
+
+@pytest.mark.slow
+def test_few_members_collapse_and_none_of_a_soft_intervention(experiment: tuple[str, trial.Outcome]) -> None:
+    number, outcome = experiment
+    collapsed = int((reconstruction(outcome) > COLLAPSED).sum())
+    assert collapsed <= (5 if number == "2.9.1" else 0)
+
+
+@pytest.mark.slow
+def test_scores_spread_as_published_and_those_of_a_colour_wheel_more(experiment: tuple[str, trial.Outcome]) -> None:
+    """A standard deviation over n seeds has a standard error of about itself by sqrt(2 (n - 1))."""
+    number, outcome = experiment
+    published = PUBLISHED[number, "score_r2"][1]
+    apart = (scores(outcome, RUNS[number]).std(ddof=1) - published) / (3 * published / math.sqrt(MEMBERS - 1))
+    if number == "2.4.1":
+        assert apart > 0  # its lower tail is longer than the published one: see docs/notes.md
+    else:
+        assert abs(apart) <= 1
 
 
 @pytest.mark.slow

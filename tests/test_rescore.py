@@ -211,6 +211,29 @@ def test_again_measures_what_is_stored_and_finds_the_same(own_store: TinyStore) 
         assert repr(rows(own_store.root, table, own_store.trials)) == repr(old), table
 
 
+def test_stages_that_lack_a_metric_are_measured_again_where_there_are_checkpoints(own_store: TinyStore) -> None:
+    name = own_store.trials[0]
+    (path,) = (own_store.root / "stages").glob(f"{name}-*.parquet")
+    whole = rows(own_store.root, "stages", [name])
+    pq.write_table(pq.read_table(path).drop_columns(["recon_mse"]), path)
+    assert prepe.rescore(TINY, results=own_store.root).made == [name]
+    assert repr(rows(own_store.root, "stages", [name])) == repr(whole)
+
+
+def test_compacted_rows_that_lack_a_metric_are_measured_again_once(own_store: TinyStore, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepe.publish("tiny", out, own_store.root, figures="")
+    for table in ("effects", "stages"):
+        path = out / table / "tiny.all.parquet"
+        column = {"effects": "score_ccc", "stages": "recon_mse"}[table]
+        pq.write_table(pq.read_table(path).drop_columns([column]), path)
+    done = prepe.rescore(TINY, results=out)
+    assert sorted(done.made) == sorted(own_store.trials)
+    assert prepe.rescore(TINY, results=out).made == []
+    sql = "SELECT seed, intervention, score_ccc FROM effects WHERE sweep = 'tiny' ORDER BY trial, seed, intervention"
+    assert repr(store.query(out, sql).to_pylist()) == repr(store.query(own_store.root, sql).to_pylist())
+
+
 # --- the verb ---------------------------------------------------------------------------------------------------------
 
 

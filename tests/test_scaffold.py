@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from jsonschema import Draft7Validator
 import prepe
 from prepe import catalog, scaffold, sweep, trial
 from prepe.errors import PrepeError
+from prepe.keyframes import Schedule
 from prepe.scaffold import Kind
+from prepe.spec import Training, Trial
 
 KINDS: tuple[Kind, ...] = ("search", "fixed")
 ALTERNATIVE = re.compile(r"#(?=\S)")
@@ -51,13 +54,20 @@ def test_the_file_is_a_sweep_of_its_kind_named_as_the_file(kind: Kind, tmp_path:
     assert loaded.question.endswith("?")
 
 
+def of_two_steps(part: Any) -> Any:
+    """Return a trial whose trainings are cut short."""
+    if isinstance(part, Schedule):
+        return part.model_copy(update={"steps": 2})
+    if isinstance(part, Trial | Training):
+        return part.model_copy(update={name: of_two_steps(each) for name, each in part})
+    return part
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_file_trains(kind: Kind) -> None:
-    table = tomllib.loads(scaffold.text("mine.toml", kind))
-    table["schedule"]["steps"] = 2
-    swept = sweep.from_table("mine", table)
+    swept = sweep.from_table("mine", tomllib.loads(scaffold.text("mine.toml", kind)))
     for point in swept.points() or [swept.start()]:
-        outcome = trial.run(swept.trial(point), [0, 1], device="cpu", record=swept.record)
+        outcome = trial.run(of_two_steps(swept.trial(point)), [0, 1], device="cpu", record=swept.record)
         assert np.isfinite([row["recon_mse"] for row in outcome.tables["members"]]).all()
         assert len(outcome.tables["effects"]) == 2
 

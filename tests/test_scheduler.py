@@ -96,13 +96,13 @@ def test_a_table_has_a_row_an_update_and_a_column_a_name() -> None:
     assert table(made(), ["anchor", "lr"])[20, 1] == 0.2
 
 
-def test_a_scheduler_says_whether_it_reacts_and_waits_and_how_many_updates_there_can_be() -> None:
+def test_a_scheduler_says_whether_it_waits_and_how_many_updates_there_can_be() -> None:
     still, moving = Scheduler(made(), NAMES, 1), Scheduler(made(MOVE), NAMES, 1)
     waiting = Scheduler(made(EXTEND, {**EXTEND, "name": "f", "phase": "B"}), NAMES, 1)
-    assert [(each.reactive, each.waits, each.updates) for each in (still, moving, waiting)] == [
-        (False, False, 60),
-        (True, False, 60),
-        (True, True, 72),
+    assert [(each.waits, each.updates) for each in (still, moving, waiting)] == [
+        (False, 60),
+        (False, 60),
+        (True, 72),
     ]
 
 

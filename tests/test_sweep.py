@@ -15,8 +15,9 @@ from prepe import sweep, trial
 from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, Heal, Intervention, Recovery
 from prepe.errors import PrepeError
 from prepe.keyframes import Schedule, phase_starts
+from prepe.measures import Constraint
 from prepe.spec import Training, Trial
-from prepe.sweep import Constraint, Distribution, Params, Record, Sweep
+from prepe.sweep import Distribution, Params, Record, Sweep
 
 FOLDER = Path(__file__).parents[1] / "sweeps"
 EACH_SWEEP = pytest.mark.parametrize("file", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
@@ -198,6 +199,7 @@ EXTEND = 'rules = [{ name = "r", kind = "extend", measure = "recon", below = 1, 
 HELD = '[terms.held]\nkind = "anchor_captured"\nitems = ["red"]'
 LR = "lr = { log = [0.005, 0.1], start = 0.05 }"
 RED = 'labels.red = { concept = "redness", power = 2, rate = 0.5 }'
+GRID = 'kind = "rgb_grid"\nsize = 3\n'
 FIRST = '[[objectives]]\nintervention = "ablate"\nmetric = "score_ccc"\ngoal = "maximize"\n'
 SUPPRESS = 'label = "suppress"\noperator = "suppress"\nconcept = "red"'
 
@@ -247,6 +249,75 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
         ANCHOR,
         ANCHOR.replace("axis = 0", "axes = [0]"),
         "terms.anchor.direction: {'axes': [0]} stands here; allowed: an axis as { axis = 0, sign = 1 }, or a list of",
+    ),
+    "a rule of no kind": (
+        "[schedule]",
+        '[schedule]\nrules = [{ name = "off" }]',
+        "schedule.rules[0].kind: missing; allowed: move, ratio, extend",
+    ),
+    "a rule of another kind": (
+        "[schedule]",
+        '[schedule]\nrules = [{ name = "off", kind = "stop" }]',
+        "schedule.rules[0].kind: 'stop' stands here; allowed: 'move', 'ratio', 'extend'",
+    ),
+    # too large to be meant
+    "more members than can be held": (
+        "members = 3",
+        "members = 99999999999999999999",
+        "members: 99999999999999999999 stands here; allowed: less than or equal to 100000",
+    ),
+    "a batch that cannot be held": (
+        "batch_size = 8",
+        "batch_size = 100_000_000",
+        "schedule.batch_size: 100000000 stands here; allowed: less than or equal to 100000",
+    ),
+    "hues that cannot be held": (
+        GRID,
+        'kind = "hsv_cube"\nhues = 1_000_000_000\n',
+        "data.hues: 1000000000 stands here; allowed: a whole number from 1 to 10000, a list of numbers from 0 to 1, or",
+    ),
+    "a cube that cannot be held": (
+        GRID,
+        'kind = "hsv_cube"\nhues = 1000\nsaturations = 1000\n',
+        "data: hues, saturations and values: 1000 x 1000 x 10 cells; allowed: at most 262144",
+    ),
+    "an attack without end": (
+        "steps = 5",
+        "steps = 1_000_000_000",
+        "interventions[1].recovery.steps: 1000000000 stands",
+    ),
+    # an axis of a cube, which has several forms
+    "no saturations": (
+        GRID,
+        'kind = "hsv_cube"\nsaturations = []\n',
+        "data.saturations: [] stands here; allowed: a whole number from 1 to 10000, a list of numbers from 0 to 1, or "
+        "a table as { first = 0.5, last = 1, n = 6 }",
+    ),
+    "a validation set of no kind": (
+        GRID,
+        'kind = "hsv_cube"\nvalidation = "test"\n',
+        "data.validation: 'test' stands here; allowed: a whole number, or 'train'",
+    ),
+    # past the end
+    "a keyframe past the end": (
+        "[schedule]",
+        "[schedule]\nsteps = 19",
+        "schedule: keyframes[2].step: 19 lies past the end; allowed: 0 to 18, as steps is 19",
+    ),
+    "an action past the end": (
+        'lr = "0.5 * $lr" },\n]',
+        'lr = "0.5 * $lr" },\n  { step = 30, actions = ["anchor"] },\n]\nsteps = 30',
+        "schedule: keyframes[3].step: 30, with the action 'anchor', lies past the end; allowed: 0 to 29, as",
+    ),
+    "a snapshot past the end": (
+        "snapshots = [0, 19]",
+        "snapshots = [0, 21]",
+        "record.snapshots[1]: 21 lies past the end; allowed: 0 to 20",
+    ),
+    "a checkpoint past the end": (
+        "snapshots = [0, 19]",
+        "checkpoints = [21]",
+        "record.checkpoints[0]: 21 lies past the end; allowed: 0 to 20",
     ),
     # missing
     "no question": ('question = "Does a tiny sweep run?"', "", "question: missing, and it has no default"),
@@ -744,6 +815,8 @@ def test_one_message_names_the_file_the_path_in_it_the_value_and_what_is_allowed
     ("option", "value", "message"),
     [
         ("--trials", 0, "search.trials: 0 stands here; allowed: greater than or equal to 1"),
+        ("--trials", 3 * 10**9, "search.trials: 3000000000 stands here; allowed: less than or equal to 100000"),
+        ("--members", 10**20, "members: 100000000000000000000 stands here; allowed: less than or equal to 100000"),
         ("--trials", -3, "search.trials: -3 stands here; allowed: greater than or equal to 1"),
         ("--members", 0, "members: 0 stands here; allowed: greater than or equal to 1"),
         ("--members", -1, "members: -1 stands here; allowed: greater than or equal to 1"),
@@ -754,6 +827,19 @@ def test_an_option_that_overrides_the_file_is_checked_like_the_file(
 ) -> None:
     refused(prepe_cli("run", TINY, option, value, "--results", tmp_path / "results"), TINY, message)
     assert not (tmp_path / "results").exists()
+
+
+def test_snapshots_and_checkpoints_at_the_end_are_kept(sweep_file: Callable[..., Path]) -> None:
+    record = sweep.load(sweep_file("tiny", ("snapshots = [0, 19]", "snapshots = [20]\ncheckpoints = [20]"))).record
+    assert record.snapshots == record.checkpoints == (20,)
+
+
+def test_a_snapshot_may_come_while_members_wait(sweep_file: Callable[..., Path]) -> None:
+    rule = (
+        'rules = [{ name = "w", kind = "extend", measure = "recon", below = 0.1, phase = "later", at_most_steps = 5 }]'
+    )
+    waiting = ("[schedule]", f"[schedule]\n{rule}"), ("snapshots = [0, 19]", "snapshots = [25]")
+    assert sweep.load(sweep_file("tiny", *waiting)).record.snapshots == (25,)
 
 
 def test_a_file_without_a_search_takes_no_number_of_trials(prepe_cli: Callable[..., Said], tmp_path: Path) -> None:

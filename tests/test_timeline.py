@@ -61,7 +61,7 @@ def test_before_the_first_phase_there_is_none() -> None:
 
 def test_a_schedule_that_ends_before_its_last_keyframe_ends_its_phase_there() -> None:
     frames = [{"step": 0, "lr": 1.0, "phase": "A"}, {"step": 9, "phase": "B"}]
-    schedule = Schedule.model_validate({"keyframes": frames, "steps": 4})
+    schedule = Schedule.model_validate({"keyframes": frames}).model_copy(update={"steps": 4})
     assert [timeline.at(schedule, step)["ends"] for step in range(4)] == [False, False, False, True]
 
 

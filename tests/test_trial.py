@@ -17,7 +17,7 @@ import tiny
 import torch
 from command import SOURCE, contents
 
-from prepe import spec, store, train, trial
+from prepe import reproduction, spec, store, train, trial
 from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, STAGE_METRICS
 from prepe.spec import Trial
 from prepe.store.schema import SCHEMAS
@@ -442,3 +442,28 @@ def test_a_failed_evaluation_leaves_the_model_to_be_used_again(tmp_path: Path) -
 def test_the_columns_of_metrics_are_those_of_the_catalog() -> None:
     assert set(MEMBER_METRICS) <= set(SCHEMAS["members"].names)
     assert set(EFFECT_METRICS) <= set(SCHEMAS["effects"].names)
+
+
+def test_of_a_member_in_two_blocks_the_first_ones_weights_and_rows_count_everywhere(tmp_path: Path) -> None:
+    ensure(tmp_path, [0, 1])
+    model = SMALL.training.digest()
+    other = {"0-1": 0.0, "0-0": 1.0, "1-1": 2.0}  # the first block of seed 0 is 0-0, and that of seed 1 is 0-1
+    weights = store.read(tmp_path, "models", names=f"{model}-*").to_pylist(maps_as_pydicts="strict")
+    members = store.read(tmp_path, "members").to_pylist(maps_as_pydicts="strict")
+    for block, value in other.items():
+        seeds = range(int(block[0]), int(block[2]) + 1)
+        held = {"weights": [value] * len(weights[0]["weights"]), "block": block}
+        store.write(tmp_path, "models", f"{model}-{block}", [{**weights[seed], **held} for seed in seeds])
+        written = [{**members[seed], "block": block, "recon_mse": value} for seed in seeds]
+        store.write(tmp_path, "members", f"{SMALL.digest()}-{block}", written)
+        whole = [{"trial": SMALL.digest(), "block": block, "model": model, "seeds": list(seeds)}]
+        store.write(tmp_path, "trials", f"{SMALL.digest()}-{block}", whole)
+    _, params = reproduction.stored_weights(SMALL.training, [0, 1], tmp_path)
+    assert params[:, 0].tolist() == [1.0, 0.0]
+    assert ensure(tmp_path, [0, 1])["members"].sort_by("seed")["recon_mse"].to_pylist() == [1.0, 0.0]
+    table = store.read(tmp_path, "members")
+    same = reproduction.compare(
+        {"members": table.sort_by([("block", "descending")]), "effects": store.read(tmp_path, "effects")},
+        {"members": store.first_block(table, ["seed"]), "effects": store.read(tmp_path, "effects")},
+    )
+    assert max(each.largest for each in same) == 0

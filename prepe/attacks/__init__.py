@@ -1,7 +1,7 @@
 """What trains a model after a concept was deleted from it: healing, and attempts to bring the concept back."""
 
 from prepe.attacks.finetune import finetune
-from prepe.attacks.heal import heal
-from prepe.attacks.recovery import recover
+from prepe.attacks.heal import heal, healing_weights
+from prepe.attacks.recovery import recover, split
 
-__all__ = ["finetune", "heal", "recover"]
+__all__ = ["finetune", "heal", "healing_weights", "recover", "split"]

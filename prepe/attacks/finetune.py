@@ -10,6 +10,7 @@ from prepe.data import streams
 from prepe.models import Model, Params, packed
 from prepe.train import State, Update, arithmetic, corrections
 
+NO_BYSTANDER = "no training item is unlike the concept (s^3 < 0.01)"
 Watch = Callable[[int, dict[str, Tensor]], None]
 
 

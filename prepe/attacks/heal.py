@@ -8,11 +8,28 @@ back, since colours around it say what it was. Healing towards a stated fallback
 import numpy as np
 from torch import Tensor
 
-from prepe.attacks.finetune import finetune
+from prepe.attacks.finetune import NO_BYSTANDER, finetune
 from prepe.catalog import Heal
 from prepe.data.task import Task
+from prepe.errors import PrepeError
 from prepe.metrics import selectivity
 from prepe.models import Model, Params
+
+
+def healing_weights(part: Heal, task: Task, similarity: np.ndarray) -> np.ndarray:
+    """Return how often each training item is drawn in healing, `(n,)`, by their similarity to the concept, `(n,)`.
+
+    Raises:
+        PrepeError: it is towards the rest, and there is no bystander; anything else would be drawn in its place.
+    """
+    if part.towards == "fallback":
+        return task.weights
+    weights = np.asarray(task.weights * selectivity.bystanders(similarity))
+    if not weights.any():
+        raise PrepeError(
+            f"towards: 'rest' stands here, and {NO_BYSTANDER}; allowed: 'fallback', or more training items"
+        )
+    return weights
 
 
 def heal(
@@ -33,14 +50,17 @@ def heal(
         params: `(members, ...)`.
         task: whose training items are drawn.
         similarity: of these to the concept, `(n,)`.
-        fallback: the target of the item that an ideal deletion puts in the concept's place, `(outputs,)`.
+        fallback: what an ideal deletion puts in the concept's place, `(outputs,)`, or for each of these items,
+            `(n, outputs)`.
         power: p of the ideal response D* s^p.
         seeds: the members'.
+
+    Raises:
+        PrepeError: see `healing_weights`.
     """
-    own, weights = task.train.targets, task.weights
-    if part.towards == "rest":
-        targets, weights = own, weights * selectivity.bystanders(similarity)
-    else:
+    own, weights = task.train.targets, healing_weights(part, task, similarity)
+    targets = own
+    if part.towards == "fallback":
         targets = own + (similarity ** (power / 2))[:, None] * (fallback - own)
     return finetune(
         model,

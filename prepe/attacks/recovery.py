@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from prepe import data
-from prepe.attacks.finetune import finetune
+from prepe.attacks.finetune import NO_BYSTANDER, finetune
 from prepe.catalog import Recovery
 from prepe.data import streams
 from prepe.data.task import Task
+from prepe.errors import PrepeError
 from prepe.metrics import selectivity
 from prepe.models import Model, Params
 
@@ -43,10 +44,11 @@ def recover(
 
     Returns:
         `recover_steps`, `recover_auc` and `rebound`, `(members,)`; `catalog.EFFECT_METRICS` says what each means.
+
+    Raises:
+        PrepeError: see `split`.
     """
-    given, weights, held_out = _split(part, task, train_similarity, grid_similarity)
-    if not len(held_out):
-        raise ValueError("no target item is left to watch")
+    given, weights, held_out = split(part, task, train_similarity, grid_similarity)
     steps, errors = [], []
     inputs = torch.from_numpy(task.grid.inputs[held_out].astype(np.float32))
 
@@ -82,16 +84,32 @@ def recover(
     }
 
 
-def _split(
+def split(
     part: Recovery, task: Task, train_similarity: np.ndarray, grid_similarity: np.ndarray
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
-    """Return what the attacker has (inputs and targets), how often each is drawn, and which grid items are watched."""
+    """Return what the attacker has (inputs and targets), how often each is drawn, and which grid items are watched.
+
+    Raises:
+        PrepeError: the attacker has nothing, or no target is left to watch.
+    """
     targets = np.flatnonzero(selectivity.targets(grid_similarity))
     if part.data == "few":
+        if part.items >= len(targets):
+            most = f"at most {len(targets) - 1}, so that one is left to watch" if len(targets) > 1 else "data = 'rest'"
+            raise PrepeError(f"items: {part.items} of the {len(targets)} target items of the grid; allowed: {most}")
         shuffled = streams.generator(0, "recovery:items").permutation(targets)
         few, held_out = shuffled[: part.items], shuffled[part.items :]
         return (task.grid.inputs[few], task.grid.targets[few]), np.ones(len(few)), held_out
     weights = task.weights * selectivity.bystanders(train_similarity) if part.data == "rest" else task.weights
+    if not weights.any():
+        raise PrepeError(
+            f"data: 'rest' stands here, and {NO_BYSTANDER}; allowed: 'few' or 'all', or more training items"
+        )
     known = {tuple(np.round(each, 9)) for each in task.train.inputs[weights > 0]}
     held_out = np.array([i for i in targets if tuple(np.round(task.grid.inputs[i], 9)) not in known], dtype=int)
+    if not len(held_out):
+        raise PrepeError(
+            f"data: {part.data!r} has every one of the {len(targets)} target items of the grid, so none is left to "
+            "watch; allowed: 'few', or other training items"
+        )
     return (task.train.inputs, task.train.targets), weights, held_out

@@ -23,7 +23,7 @@ from prepe.catalog.interventions import (
 )
 from prepe.catalog.metrics import EFFECT_METRICS, MEMBER_METRICS, STAGE_METRICS, STATISTICS, Metric, Statistic
 from prepe.catalog.models import MODELS, Autoencoder, CustomModel, ModelPart
-from prepe.catalog.part import Fraction, NonNegative, Part, Positive, PositiveInt, unknown
+from prepe.catalog.part import Count, Fraction, NonNegative, Part, Positive, PositiveInt, Updates, unknown
 from prepe.catalog.terms import (
     TERMS,
     AnchorCapturedTerm,
@@ -64,6 +64,7 @@ __all__ = [
     "AxesTerm",
     "Axis",
     "Coordinates",
+    "Count",
     "CustomModel",
     "CustomTerm",
     "DataPart",
@@ -99,6 +100,7 @@ __all__ = [
     "Suppress",
     "Term",
     "UnitNormTerm",
+    "Updates",
     "Vector",
     "together",
     "unknown",

@@ -1,11 +1,19 @@
 """What models learn from."""
 
+import math
 import re
 from abc import ABC, abstractmethod
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from prepe.catalog.part import Fraction, NonNegative, Part, PositiveInt, unknown
 
@@ -34,6 +42,7 @@ _HUES = ["red", "orange", "yellow", "lime", "green", "teal", "cyan", "azure", "b
 HUES: dict[str, float] = {name: number / 12 for number, name in enumerate(_HUES)}
 """Named hues, in turns."""
 
+_LONGEST_AXIS, _MOST_CELLS = 10_000, 64**3
 CUSTOM = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 """How a sweep file names a user's own function: `package.module:function`."""
 LABEL_CONCEPTS = ("redness", "vibrancy", "desaturated", "hue:NAME", "package.module:function")
@@ -124,13 +133,29 @@ class Span(Part):
 
     first: Fraction
     last: Fraction
-    n: PositiveInt
+    n: Annotated[int, Field(ge=1, le=_LONGEST_AXIS)]
 
     def points(self) -> list[float]:
         return [float(v) for v in np.linspace(self.first, self.last, self.n)]
 
 
-Coordinates = PositiveInt | Annotated[tuple[Fraction, ...], Field(min_length=1, strict=False)] | Span
+def _in_some_form(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """Say all forms where a value has none of them."""
+    try:
+        return check(value)
+    except ValidationError:
+        raise ValueError(
+            f"{value!r} stands here; allowed: a whole number from 1 to {_LONGEST_AXIS}, a list of numbers from 0 to 1, "
+            "or a table as { first = 0.5, last = 1, n = 6 }"
+        ) from None
+
+
+Coordinates = Annotated[
+    Annotated[int, Field(ge=1, le=_LONGEST_AXIS)]
+    | Annotated[tuple[Fraction, ...], Field(min_length=1, strict=False)]
+    | Span,
+    WrapValidator(_in_some_form),
+]
 """One axis of a colour cube: how many evenly spaced values, or the values, or a span of them."""
 
 
@@ -186,6 +211,20 @@ class HsvCube(_Colors):
             if isinstance(end, str) and end not in HUES:
                 raise ValueError(unknown(end, HUES, "hue"))
         return without
+
+    @model_validator(mode="after")
+    def _in_memory(self) -> "HsvCube":
+        sizes = [_size(axis) for axis in (self.hues, self.saturations, self.values)]
+        if math.prod(sizes) > _MOST_CELLS:
+            raise ValueError(
+                "hues, saturations and values: {} x {} x {} cells; allowed: at most {}".format(*sizes, _MOST_CELLS)
+            )
+        return self
+
+
+def _size(axis: Coordinates) -> int:
+    """Return how many values an axis of a colour cube has."""
+    return axis if isinstance(axis, int) else axis.n if isinstance(axis, Span) else len(axis)
 
 
 DATA: dict[str, type[DataPart]] = {"rgb_grid": RgbGrid, "hsv_cube": HsvCube}

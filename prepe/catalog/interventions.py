@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from prepe.catalog.directions import Place
-from prepe.catalog.part import Fraction, NonNegative, Part, Positive, PositiveInt
+from prepe.catalog.part import Count, Fraction, NonNegative, Part, Positive, Updates
 
 
 class Gate(Part):
@@ -63,9 +63,9 @@ class Heal(Part):
     """
 
     towards: Literal["fallback", "rest"] = "fallback"
-    steps: PositiveInt = 300
+    steps: Updates = 300
     lr: Positive = 0.003
-    batch_size: PositiveInt = 64
+    batch_size: Count = 64
 
 
 class Recovery(Part):
@@ -75,10 +75,10 @@ class Recovery(Part):
     """
 
     data: Literal["all", "rest", "few"] = "few"
-    items: PositiveInt = 8
-    steps: PositiveInt = 300
+    items: Count = 8
+    steps: Updates = 300
     lr: Positive = 0.003
-    batch_size: PositiveInt = 64
+    batch_size: Count = 64
 
 
 Names = Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from prepe.catalog.data import CUSTOM
-from prepe.catalog.part import Part
+from prepe.catalog.part import Count, Part
 
 
 class ModelPart(Part, ABC):
@@ -51,7 +51,7 @@ class CustomModel(ModelPart):
     """
 
     kind: Annotated[str, Field(pattern=CUSTOM.pattern)]
-    widths: Annotated[dict[str, Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    widths: Annotated[dict[str, Count], Field(min_length=1)]
     editable: Annotated[tuple[str, ...] | None, Field(strict=False)] = None
     parameters: dict[str, Any] = {}
 

@@ -8,6 +8,7 @@ from prepe.cli import (
     draw,
     export,
     front,
+    measure,
     new,
     publish,
     read,
@@ -20,7 +21,7 @@ from prepe.cli import (
 from prepe.cli.app import app, main
 
 _ORDER = (
-    *("new", "run", "ls", "top", "show", "query", "check", "draw", "reproduce", "front", "colors", "diff"),
+    *("new", "run", "ls", "top", "show", "query", "check", "draw", "reproduce", "front", "colors", "diff", "measure"),
     *("rescore", "export", "animate", "publish", "schedule", "schema"),
 )
 """The verbs as --help lists them: first what a new user wants first."""
@@ -36,6 +37,7 @@ __all__ = [
     "export",
     "front",
     "main",
+    "measure",
     "new",
     "publish",
     "read",

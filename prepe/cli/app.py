@@ -15,7 +15,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Sweeps over neural networks whose concepts sit where they were told to sit.",
+    help="Sweeps over neural networks whose concepts sit where they were told to sit.\n\n"
+    "To begin with: new, run, check, show, draw.",
 )
 FAILED, BAD_INPUT, STOPPED = 1, 2, 130
 

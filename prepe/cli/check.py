@@ -31,8 +31,9 @@ def check(
     """Check the claims of sweep files on stored rows; nothing is trained.
 
     A line a claim: `holds`, `fails` or `not run`; its figure, with the 95 % interval of a bootstrap over seeds; what is
-    asked; the claim. `unresolved`: a bound lies inside the interval, so other seeds could turn the verdict. Exit code 1
-    if a verdict is not what the file says.
+    asked; the claim. `unresolved`: a bound lies inside the interval, so other seeds could turn the verdict. A `min` or
+    `max` is said "of these seeds": it has no interval, since another seed may always pass it. Exit code 1 if a verdict
+    is not what the file says.
 
     Examples:
 
@@ -64,8 +65,12 @@ def _line(row: "Checked") -> str:
     claim = row.claim
     if row.verdict == "not run":
         return f"{row.verdict:<{_INDENT}}{row.missing}: {claim.says}"
-    interval = f"[{_digits(row, row.low)}, {_digits(row, row.high)}]"
-    figure = f"{claim.statistic} {_digits(row, row.value)} {interval} of {count(row.seeds, 'seed')}"
+    seeds = count(row.seeds, "seed")
+    if row.of_these_seeds:
+        over = f"of these {seeds}" if row.seeds > 1 else "of this seed"
+    else:
+        over = f"[{_digits(row, row.low)}, {_digits(row, row.high)}] of {seeds}"
+    figure = f"{claim.statistic} {_digits(row, row.value)} {over}"
     bad = f", {count(row.bad, 'value')} not a number and counted as the worst" if row.bad else ""
     unresolved = ", unresolved" if row.unresolved else ""
     known = "" if claim.fails is None else f" (the file says that it fails: {claim.fails})"

@@ -23,7 +23,12 @@ _BLOCK = "      "
 
 @app.command()
 def colors(
-    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="A trial's name or its beginning, or SWEEP:VARIANT.")],
+    trial: Annotated[
+        str,
+        typer.Argument(
+            metavar="TRIAL", help="A trial's name or its beginning, SWEEP:VARIANT, or a SWEEP of one trial."
+        ),
+    ],
     member: Annotated[int | None, typer.Option(metavar="SEED", help="Only the member with this seed.")] = None,
     best: Annotated[bool, typer.Option("--best", help="Only the member that prepe front chooses.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values, not rounded.")] = False,
@@ -37,7 +42,7 @@ def colors(
 
     Examples:
 
-        prepe colors 3c952f
+        prepe colors ex-2.4.1
 
         prepe colors 3c952f --best --latex > colors.tex
     """

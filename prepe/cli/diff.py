@@ -15,7 +15,7 @@ from prepe.errors import PrepeError
 if TYPE_CHECKING:
     from prepe.members import Members, Paired
 
-_WHICH = "A trial's name or its beginning, or SWEEP:VARIANT."
+_WHICH = "A trial's name or its beginning, SWEEP:VARIANT, or a SWEEP of one trial."
 _WIDE = 100
 
 

@@ -11,7 +11,12 @@ from prepe.cli.app import AllowImports, Results, app
 
 @app.command()
 def export(
-    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="A trial's name, or its first four digits or more.")],
+    trial: Annotated[
+        str,
+        typer.Argument(
+            metavar="TRIAL", help="A trial's name or its beginning, SWEEP:VARIANT, or a SWEEP of one trial."
+        ),
+    ],
     member: Annotated[int, typer.Option("--member", metavar="SEED", help="The member's seed.")],
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to. Default: exports in the store.")] = None,
     intervention: Annotated[str | None, typer.Option(metavar="LABEL", help="Do this intervention to it.")] = None,

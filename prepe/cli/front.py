@@ -11,7 +11,12 @@ from prepe.cli.printing import count, print_rows
 
 @app.command()
 def front(
-    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="A trial's name or its beginning, or SWEEP:VARIANT.")],
+    trial: Annotated[
+        str,
+        typer.Argument(
+            metavar="TRIAL", help="A trial's name or its beginning, SWEEP:VARIANT, or a SWEEP of one trial."
+        ),
+    ],
     by: Annotated[str, typer.Option("--by", metavar="METRIC", help="The score, of the intervention.")] = "score_r2",
     intervention: Annotated[
         str | None, typer.Option(metavar="LABEL", help="Whose effect. Default: the file's first one.")
@@ -20,7 +25,8 @@ def front(
         list[str] | None,
         typer.Option(
             metavar="METRIC",
-            help="A metric, or val:TERM; may be given several times. Default: recon_mse and every val:TERM.",
+            help="A metric, or val:TERM; may be given several times. Default: recon_mse and val:TERM of anchors, or of "
+            "subspaces where there is no anchor.",
         ),
     ] = None,
     results: Results = None,
@@ -31,7 +37,7 @@ def front(
 
     Examples:
 
-        prepe front 3c952f
+        prepe front ex-2.9.1
 
         prepe front 3c952f --by score_ccc --intervention ablate --minimize recon_mse --minimize val:anchor
     """

@@ -16,7 +16,10 @@ def publish(
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The store to copy to; made if need be.")],
     max_mb: Annotated[float, typer.Option("--max-mb", min=0, help="How large a file may be, in megabytes.")] = 2.0,
     figures: Annotated[
-        str, typer.Option(metavar="PATTERN", help="Which figures to copy, by their files' names; '' for none.")
+        str,
+        typer.Option(
+            metavar="PATTERN", help="Which figures to copy, by their files' names; '' for none. A sweep must have one."
+        ),
     ] = "*",
     results: Results = None,
 ) -> None:

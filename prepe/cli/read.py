@@ -30,7 +30,9 @@ def top(
     n: Annotated[int, typer.Option("-n", min=1, help="How many trials.")] = 10,
     results: Results = None,
 ) -> None:
-    """Show a sweep's best trials: feasible ones first, then by the first objective.
+    """Show a sweep's best trials.
+
+    Feasible ones come first, then the order is that of the first objective.
 
     Example:
 
@@ -62,10 +64,17 @@ def print_top(root: Path, sweep: str, n: int) -> None:
 
 @app.command()
 def show(
-    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="A trial's name, or its first four digits or more.")],
+    trial: Annotated[
+        str,
+        typer.Argument(
+            metavar="TRIAL", help="A trial's name or its beginning, SWEEP:VARIANT, or a SWEEP of one trial."
+        ),
+    ],
     results: Results = None,
 ) -> None:
-    """Show what is known of a trial: parameters, every metric over its members, costs, where it was made.
+    """Show what is known of a trial.
+
+    That is its parameters, every metric over its members, its costs, and where it was made.
 
     Example:
 

@@ -16,6 +16,7 @@ from prepe.cli.app import FAILED, STOPPED, AllowImports, Device, Results, app, l
 from prepe.cli.check import print_verdicts
 from prepe.cli.printing import count, print_rows
 from prepe.cli.read import print_top
+from prepe.errors import PrepeError
 
 if TYPE_CHECKING:
     from prepe.launch import Queue
@@ -37,7 +38,7 @@ def run(
 
     Run it again to go on after a stop; raise --trials to add to a finished sweep, --members to add members to every
     trial. Functions of your own are found beside the file, in the working folder, or where Python finds modules. Exit
-    code 1 if a trial failed.
+    code 1 if a trial failed, or a claim cannot be evaluated.
 
     Examples:
 
@@ -70,8 +71,14 @@ def run(
                 _say_first(sweep, root)
                 queue = session.run(sweep, root, folder=file.parent, retry_failed=retry_failed)
                 _say_done(queue, root)
-                if sweep.claims:
-                    print_verdicts(claims.check([file], root))
+                lacking = launch.unrecorded(sweep, root, queue.done)
+                if lacking:
+                    print(_say_unrecorded(lacking), file=sys.stderr, flush=True)
+                try:
+                    print_verdicts(claims.check([file], root) if sweep.claims else ())
+                except PrepeError as error:  # of a claim: what was made is stored, and other files are still to be run
+                    print(f"prepe: {error}", file=sys.stderr, flush=True)
+                    faults = True
                 if len(loaded) == 1:
                     _say_next(
                         sweep, root, _command([file], given | {"trials": 2 * sweep.trials, "members": sweep.members})
@@ -113,6 +120,14 @@ def _say_done(queue: "Queue", root: Path) -> None:
         from prepe import report
 
         print(f"figure: {report.draw_sweep(root, sweep.name)}")
+
+
+def _say_unrecorded(lacking: int) -> str:
+    return (
+        f"{count(lacking, 'model')} {'was' if lacking == 1 else 'were'} trained before without the checkpoints or "
+        "snapshots that the file asks for now, and they are missing, also in stages; to have them, train again in "
+        "another store, with --results DIR"
+    )
 
 
 def _say_next(sweep: sweeps.Sweep, root: Path, more: str) -> None:
@@ -168,7 +183,8 @@ def _complete(queue: "Queue") -> int:
 
 
 def _stored(sweep: sweeps.Sweep, root: Path) -> int:
-    return len(store.read(root, "proposals", pc.field("sweep") == sweep.name, names=f"{sweep.name}-*"))
+    rows = store.read(root, "proposals", pc.field("sweep") == sweep.name, ["trial"], f"{sweep.name}-*")
+    return len(rows["trial"].unique())
 
 
 def _command(files: list[Path], given: dict[str, Any]) -> str:

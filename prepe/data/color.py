@@ -8,7 +8,7 @@ from prepe.data.cube import Cube
 from prepe.data.grades import GRADES
 from prepe.data.hsv import hsv_to_rgb, rgb_to_hsv
 from prepe.data.similarity import hsv_similarity, lab_similarity
-from prepe.data.task import Items, Ring, Task
+from prepe.data.task import Items, Pairs, Ring, Task
 from prepe.errors import PrepeError
 
 _SELECTIVITY_SIZE = 16
@@ -98,6 +98,8 @@ def _task(
         grades=dict(GRADES),
         cycles={**_WHEELS, "trained_hues": trained_hues(train)},
         views=_VIEWS,
+        dense_errors=_dense_hsv,
+        dense_response=_dense_rgb,
     )
 
 
@@ -122,17 +124,33 @@ _WHEELS = {
 """All pure hues: primary, secondary and tertiary; the first two of these; every ten degrees."""
 
 
-def _view(hues: int, saturations: list[float], values: list[float]) -> Items:
-    """Return colours named by hue in degrees, saturation and value, such as `30,1,0.5`; hue outermost."""
-    hsv = [(hue / hues, s, v) for hue in range(hues) for s in saturations for v in values]
+def _view(hues: np.ndarray, saturations: list[float], values: list[float]) -> Items:
+    """Return colours named by hue in degrees, saturation and value, such as `30,1,0.5`; hue (in turns) outermost.
+
+    Hues need not lie between 0 and 1: the names keep them as they are, so that a curve goes on beyond red.
+    """
+    hsv = [(hue, s, v) for hue in hues.tolist() for s in saturations for v in values]
     rgb = hsv_to_rgb(np.array(hsv))
     return Items([f"{360 * h:g},{s:.3g},{v:.3g}" for h, s, v in hsv], rgb, rgb)
 
 
 _VIEWS = {
-    "slices": _view(12, [0.0, 1 / 3, 2 / 3, 1.0], [0.0, 0.25, 0.5, 0.75, 1.0]),
-    "curves": _view(72, [1.0], [3 / 23, 8 / 23, 13 / 23, 18 / 23, 1.0]),
+    "slices": _view(np.arange(12) / 12, [0.0, 1 / 3, 2 / 3, 1.0], [0.0, 0.25, 0.5, 0.75, 1.0]),
+    "curves": _view(np.linspace(-1 / 12, 1 + 1 / 12, 150), [1.0], [3 / 23, 8 / 23, 13 / 23, 18 / 23, 1.0]),
 }
+
+
+def _dense_hsv() -> Pairs:
+    """Return 552 960 colours: 240 hues, 48 saturations, 48 values."""
+    axis = np.linspace(0.0, 1.0, 48)
+    rgb = Cube.from_hsv(np.arange(240) / 240, axis, axis)["color"].reshape(-1, 3)
+    return rgb, rgb
+
+
+def _dense_rgb() -> Pairs:
+    """Return 8 000 colours: 20 values a channel."""
+    rgb = rgb_grid(20)
+    return rgb, rgb
 
 
 def trained_hues(rgb: np.ndarray) -> Ring:

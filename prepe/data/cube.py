@@ -8,7 +8,7 @@ from typing import overload
 import numpy as np
 
 from prepe.data import cyclic
-from prepe.data.grades import hue_focus, vibrancy
+from prepe.data.grades import vibrancy
 from prepe.data.hsv import hsv_to_rgb
 
 Index = slice | Sequence[int] | np.ndarray
@@ -109,10 +109,6 @@ class Cube:
         a, b, c = (axis[key] for axis, key in zip(map(np.asarray, self.coordinates), keys, strict=True))
         return Cube(self.space, self.canonical_space, (a, b, c), {name: _cut(v, keys) for name, v in self._all()})
 
-    def between(self, axis: str, lower: float, upper: float) -> "Cube":
-        """Return the part of the cube whose coordinates on one axis lie between two, both included; hues cyclically."""
-        return self._masked(axis, self._within(axis, lower, upper))
-
     def without(self, lower: float, upper: float) -> "Cube":
         """Return the cube without a band of hues, from one up to another in turns, both included.
 
@@ -121,8 +117,11 @@ class Cube:
         Raises:
             ValueError: the cube has no hues.
         """
-        self._need_hues("without")
-        kept = self._masked("h", ~self._within("h", lower, upper))
+        if self.canonical_space != "hsv":
+            raise ValueError(f"without of a cube of {self.canonical_space!r}; allowed: of one in hsv, which has hues")
+        left = ~cyclic.isbetween(self.coordinate("h"), lower, upper)
+        a, b, c = (left if axis == "h" else slice(None) for axis in self.space)
+        kept = self[a, b, c]
         anew = Cube.from_hsv(kept.coordinate("h"), kept.coordinate("s"), kept.coordinate("v"))
         return kept.assign(bias=anew.permute(self.space)["bias"])
 
@@ -146,18 +145,6 @@ class Cube:
         """Return saturation times value of every cell, `(a, b, c)`, in a cube of either kind."""
         return vibrancy(self["color"])
 
-    def focus(self) -> np.ndarray:
-        """Return how near each cell's hue is to a primary or secondary one, `(a, b, c)`; see `hue_focus`.
-
-        Unlike the colour alone, a cell of a grey still knows its hue.
-
-        Raises:
-            ValueError: the cube has no hues.
-        """
-        self._need_hues("focus")
-        along = [-1 if axis == "h" else 1 for axis in self.space]
-        return np.broadcast_to(hue_focus(self.coordinate("h")).reshape(along), self.shape)
-
     def _all(self) -> list[tuple[str, np.ndarray]]:
         return list(self.variables.items())
 
@@ -165,18 +152,6 @@ class Cube:
         if len(axis) != 1 or axis not in self.space:
             raise ValueError(f"axis {axis!r}; allowed: {', '.join(self.space)}")
         return self.space.index(axis)
-
-    def _need_hues(self, what: str) -> None:
-        if self.canonical_space != "hsv":
-            raise ValueError(f"{what} of a cube of {self.canonical_space!r}; allowed: of one in hsv, which has hues")
-
-    def _within(self, axis: str, lower: float, upper: float) -> np.ndarray:
-        along = self.coordinate(axis)
-        return cyclic.isbetween(along, lower, upper) if axis == "h" else (along >= lower) & (along <= upper)
-
-    def _masked(self, axis: str, mask: np.ndarray) -> "Cube":
-        a, b, c = (mask if each == axis else slice(None) for each in self.space)
-        return self[a, b, c]
 
 
 def hsv_bias(hues: int, saturations: np.ndarray, values: np.ndarray) -> np.ndarray:

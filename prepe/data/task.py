@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+Pairs = tuple[np.ndarray, np.ndarray]
+"""Inputs `(n, inputs)` and targets `(n, outputs)`, in float64."""
+
 
 @dataclass(frozen=True)
 class Items:
@@ -51,6 +54,8 @@ class Task:
         grades: name -> number from 0 to 1 that the data know of inputs `(n, inputs)`, `(n,)`.
         cycles: name -> items around a circle.
         views: name -> items that figures show before and after an intervention.
+        dense_errors: makes very many pairs, over which errors are summed up when a member is looked at closely.
+        dense_response: makes many pairs, over which errors are compared with similarity then.
     """
 
     train: Items
@@ -65,6 +70,8 @@ class Task:
     similarities: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]
     grades: dict[str, Callable[[np.ndarray], np.ndarray]]
     cycles: dict[str, Ring]
+    dense_errors: Callable[[], Pairs]
+    dense_response: Callable[[], Pairs]
     views: dict[str, Items] = field(default_factory=dict)
 
     def item(self, name: str) -> np.ndarray:

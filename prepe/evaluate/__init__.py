@@ -9,7 +9,8 @@ from torch import Tensor
 
 from prepe import data, models, train
 from prepe.catalog import STAGE_METRICS, DataPart, ModelPart
-from prepe.evaluate.effects import edit, effects, ideal_damage
+from prepe.evaluate.dense import Measured, Response, dense
+from prepe.evaluate.effects import check, edit, effects, ideal_damage
 from prepe.evaluate.members import Row, member_rows, of_weights
 from prepe.evaluate.respond import respond, run, sets
 from prepe.interventions import Edited
@@ -117,4 +118,15 @@ def reconstruction(part: DataPart, model_part: ModelPart, params: Tensor, device
         return data.error(outputs, task.validation.targets).mean(-1)
 
 
-__all__ = ["Evaluation", "edit", "evaluate", "ideal_damage", "reconstruction", "stages"]
+__all__ = [
+    "Evaluation",
+    "Measured",
+    "Response",
+    "check",
+    "dense",
+    "edit",
+    "evaluate",
+    "ideal_damage",
+    "reconstruction",
+    "stages",
+]

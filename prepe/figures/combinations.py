@@ -14,6 +14,7 @@ from prepe.figures.snapshots import Pair
 
 On = tuple[bool, ...]
 _MARKS = {True: "\N{BLACK CIRCLE}", False: "\N{WHITE CIRCLE}"}
+_MARGIN = 1.08
 _LABELS = 0.95  # width of the labels' column, in discs
 
 
@@ -40,7 +41,7 @@ def draw(names: Sequence[str], cells: Mapping[On, Cell], title: str, text: str =
         cells: by combination, in the order of the names; where one is missing its place is empty.
         title: heads the page.
         text: stands below it.
-        view: the dimension to the right and the one upwards.
+        view: the dimension to the right and the one upwards; each row is as wide as its widest latents need.
     """
     across, down = layout(names)
     columns, rows = combinations(len(across)), combinations(len(down))
@@ -49,12 +50,12 @@ def draw(names: Sequence[str], cells: Mapping[On, Cell], title: str, text: str =
     height = len(rows) * (side + 0.17 * len(shown) + 0.12) + 0.2 * len(across) + 0.1
     figure, (part,) = style.page(title, "\n".join(filter(None, (text, _says(cells, view)))), [height])
     grid = part.subplots(len(rows), 1 + len(columns), squeeze=False, width_ratios=[_LABELS, *[1] * len(columns)])
-    half = _half(cells)
     for (label, *panels), row in zip(grid, rows, strict=True):
         label.axis("off")
         said = "\n".join(f"{name} {_MARKS[on]}" for name, on in zip(down, row, strict=True))
         label.text(1, 0.5, said, ha="right", va="center", linespacing=1.6, transform=label.transAxes)
         _below(panels[0], list(shown), -0.25, "right", style.muted())
+        half = _half([cells.get((*column, *row)) for column in columns], view)
         for axes, column in zip(panels, columns, strict=True):
             _one(axes, cells.get((*column, *row)), view, half, side)
     above = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom", "linespacing": 1.6}
@@ -85,10 +86,11 @@ def combinations(count: int) -> list[On]:
     return list(product((True, False), repeat=count))
 
 
-def _half(cells: Mapping[On, Cell]) -> float:
-    """Return half the side of a view that suits most combinations; a few may reach beyond it."""
-    reaches = [disc.reach(cell.latents) for cell in cells.values() if cell.latents is not None]
-    return float(np.quantile(reaches, 0.7)) if reaches else 1.0
+def _half(cells: Sequence[Cell | None], view: Pair) -> float:
+    """Return half the side of a view that holds all latents of some combinations, and the unit disc."""
+    seen = [cell.latents[:, view] for cell in cells if cell is not None and cell.latents is not None]
+    farthest = [float(np.abs(each[np.isfinite(each)]).max(initial=0.0)) for each in seen]
+    return max(disc.LEAST, _MARGIN * max(farthest, default=0.0))
 
 
 def _one(axes: Axes, cell: Cell | None, view: Pair, half: float, inches: float) -> None:
@@ -110,5 +112,6 @@ def _says(cells: Mapping[On, Cell], view: Pair) -> str:
     meant = "; ".join(f"{name}, {MEMBER_METRICS[name].doc}" for name in shown)
     return (
         f"Filled circles: on; hollow ones: off. Latents of one member, dimension {view[0]} to the right, {view[1]} "
-        f"upwards, on a disc of radius 1. Below each, medians over members: {meant}."
+        f"upwards, on a disc of radius 1; each row is scaled by itself, so that no dot is cut. Below "
+        f"each, medians over members: {meant}."
     )

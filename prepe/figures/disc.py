@@ -9,13 +9,13 @@ from matplotlib.patches import Circle
 from prepe.figures import style
 from prepe.figures.snapshots import Pair, depth_of
 
-_LEAST = 1.14  # half the side of a view: a little more than the unit disc
+LEAST = 1.14  # half the side of a view: a little more than the unit disc
 
 
 def reach(latents: np.ndarray) -> float:
     """Return half the side of a view that holds nearly all of these latents, `(..., latent)`, and the unit disc."""
     finite = np.abs(latents[np.isfinite(latents)])
-    return max(_LEAST, 1.06 * float(np.quantile(finite, 0.998))) if finite.size else _LEAST
+    return max(LEAST, 1.06 * float(np.quantile(finite, 0.998))) if finite.size else LEAST
 
 
 def draw(

@@ -102,14 +102,17 @@ def call(effects: pa.Table, members: pa.Table, intervention: str | None, metrics
 def pick(roll: Roll, items: pa.Table) -> list[Shown]:
     """Pick the best, the median and the worst of the members whose items are stored, by `score_ccc`.
 
-    Members with every item of the score grid come before members with named items alone.
+    Members with every item of the reference grid come before members with named items alone; where one of the three has
+    no items, the nearest by rank stands for it.
     """
     scores = dict(zip(roll.seeds, roll.values["score_ccc"].tolist(), strict=True))
     ranking = sorted((seed for seed in scores if math.isfinite(scores[seed])), key=lambda seed: (-scores[seed], seed))
-    stored = set(of(items, set="grid")["seed"].to_pylist()) or set(items["seed"].to_pylist())
+    stored = set(of(items, set="reference")["seed"].to_pylist()) or set(items["seed"].to_pylist())
     seen = [seed for seed in ranking if seed in stored]
-    places = sorted({0, (len(seen) - 1) // 2, len(seen) - 1}) if seen else []
-    return [Shown(seen[i], scores[seen[i]], ranking.index(seen[i]) + 1, len(ranking)) for i in places]
+    rank = {seed: i + 1 for i, seed in enumerate(ranking)}
+    wanted = [1, (len(ranking) + 1) // 2, len(ranking)] if seen else []
+    picked = dict.fromkeys(min(seen, key=lambda seed: abs(rank[seed] - each)) for each in wanted)
+    return [Shown(seed, scores[seed], rank[seed], len(ranking)) for seed in picked]
 
 
 def of(table: pa.Table, **values: object) -> pa.Table:

@@ -16,13 +16,16 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
+from prepe import members
 from prepe.figures import style
 from prepe.figures.latents import axes_of, upwards
 from prepe.figures.members import colors, numbers, of
 
 _ROWS = (("latents", 1.75), ("latents", 1.75), ("slices", 1.0), ("curves", 1.5))
 _INNER = 0.34
-_HUES = (("red", 0), ("green", 120), ("blue", 240))
+_HUES = (("red", 0), ("green", 120), ("blue", 240), ("red", 360))
+_HUE_LIMITS = (-15, 375)
+"""Hues in degrees, from half a swatch before red to half a swatch after it."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class _Column:
 
     def latents(self) -> np.ndarray | None:
         """Return the latents in the trained model's axes, `(items, latent)`; None if an operator has turned them."""
-        rows = self.of("grid")
+        rows = self.of("reference")
         before = np.asarray(rows["latent_before"].to_pylist(), dtype=float)
         if not self.after:
             return before
@@ -97,11 +100,13 @@ def alt_text(effects: pa.Table, items: pa.Table, seed: int, title: str) -> str:
 
 
 def shown(effects: pa.Table) -> int | None:
-    """Return the seed with the best score by the first intervention, whose items are all stored; None if none has."""
-    first = effects["intervention"][0].as_py()
-    scores = [(row["score_ccc"], -row["seed"]) for row in of(effects, intervention=first).to_pylist()]
-    finite = [each for each in scores if each[0] is not None and np.isfinite(each[0])]
-    return -max(finite)[1] if finite else None
+    """Return the seed that `members.shown` chooses, by the first intervention; all its items are stored.
+
+    None if no member has a score.
+    """
+    first = of(effects, intervention=effects["intervention"][0].as_py())
+    scores = numbers(first, members.SCORE)
+    return members.ranked(first["seed"].to_pylist(), scores)[0] if np.isfinite(scores).any() else None
 
 
 def _columns(effects: pa.Table, items: pa.Table, seed: int) -> list[_Column]:
@@ -114,7 +119,12 @@ def _columns(effects: pa.Table, items: pa.Table, seed: int) -> list[_Column]:
 def _says(effects: pa.Table, seed: int) -> str:
     rows = of(effects, seed=seed).to_pylist()
     scores = ", ".join(f"{row['intervention']} {row['score_ccc']:.3f}" for row in rows)
-    return f"Member with seed {seed}. Concordance with the ideal response (score_ccc): {scores}."
+    first = f"{members.SCORE} {rows[0][members.SCORE]:.3f} under {rows[0]['intervention']}"
+    best = "the best" if seed == shown(effects) else "not the best"
+    return (
+        f"Member with seed {seed}, {best} by {first}. Concordance with the ideal response on the score grid "
+        f"(score_ccc): {scores}."
+    )
 
 
 def _views(latents: np.ndarray, direction: str) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -134,7 +144,7 @@ def _latents(axes: Axes, column: _Column, up: np.ndarray, right: np.ndarray) -> 
     if latents is None:
         axes.text(0, 0, "other axes", ha="center", va="center", color=style.muted())
         return
-    rows = column.of("grid")
+    rows = column.of("reference")
     own, seen = colors(rows, "x"), colors(rows, "y_after" if column.after else "y_before")
     axes.add_patch(Circle((0, 0), 1, facecolor=to_rgba(style.muted(), 0.1), edgecolor=style.muted(), lw=0.8))
     axes.scatter(
@@ -181,13 +191,15 @@ def _slices(axes: Axes, column: _Column) -> None:
     own, made = colors(rows, "x"), colors(rows, "y_after" if column.after else "y_before")
     assert own is not None
     assert made is not None
-    hues, values = np.unique(at[:, 0]), np.unique(at[:, 2])[1:]
+    values, width = np.unique(at[:, 2])[1:], 360 / len(np.unique(at[:, 0]))
     for (hue, saturation, value), true, seen in zip(at, own, made, strict=True):
         if saturation == at[:, 1].max() and value in values:
-            x, y = np.searchsorted(hues, hue), np.searchsorted(values, value)
-            axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=seen, lw=0))
-            axes.add_patch(Rectangle((x - _INNER / 2, y - _INNER / 2), _INNER, _INNER, facecolor=true, lw=0))
-    axes.set(xlim=(-0.5, len(hues) - 0.5), ylim=(-0.5, len(values) - 0.5), xticks=[], yticks=[])
+            y = np.searchsorted(values, value)
+            for x in (hue, 360) if hue == 0 else (hue,):  # red stands at both ends
+                axes.add_patch(Rectangle((x - width / 2, y - 0.5), width, 1, facecolor=seen, lw=0))
+                inner = (x - width * _INNER / 2, y - _INNER / 2), width * _INNER, _INNER
+                axes.add_patch(Rectangle(*inner, facecolor=true, lw=0))
+    axes.set(xlim=_HUE_LIMITS, ylim=(-0.5, len(values) - 0.5), xticks=[], yticks=[])
     axes.grid(False)
     axes.spines[:].set_visible(False)
 
@@ -198,14 +210,13 @@ def _curves(axes: Axes, column: _Column, top: float, first: bool) -> None:
     own = colors(rows, "x")
     for value in np.unique(at[:, 2]):
         mine = np.flatnonzero(at[:, 2] == value)
-        x = np.concatenate([at[mine, 0], [360.0]])
-        y = np.append(error[mine], error[mine][0])
+        x, y = at[mine, 0], error[mine]
         segments = np.stack([np.stack([x[:-1], y[:-1]], -1), np.stack([x[1:], y[1:]], -1)], axis=1)
         axes.plot(x, y, color=style.muted(), lw=2.4, alpha=0.5)
         axes.add_collection(
             LineCollection(list(segments), colors=None if own is None else list(own[mine]), linewidths=1.8)
         )
-    axes.set(xlim=(0, 360), ylim=(-0.02 * top, 1.05 * top))
+    axes.set(xlim=_HUE_LIMITS, ylim=(-0.02 * top, 1.05 * top))
     axes.set_xticks([degrees for _, degrees in _HUES], [name for name, _ in _HUES])
     axes.set_ylabel("error (MSE)" if first else "")
     axes.tick_params(labelleft=first)

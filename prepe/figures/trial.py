@@ -19,6 +19,7 @@ from prepe.figures.members import Roll, Shown, call, colors, numbers, of, pick
 _METRICS = ("score_ccc", "score_r2", "damage_frac", "collateral_p95")
 _TINY = 1e-6  # added before a logarithm, as for objectives
 _MARKS = ("^", "D", "v")
+_GRIDS = "score_ccc is of the score grid (16³ colours), score_r2 of the reference grid, whose items are drawn as dots."
 
 
 def draw(
@@ -34,7 +35,7 @@ def draw(
 
     Args:
         effects: rows of the trial, one a member and intervention.
-        items: named items of members, and all grid items of the shown ones.
+        items: named items of members, and all items of the reference grid of the shown ones.
         history: rows of the trial's model; may be empty.
         members: rows of the trial, one a member.
         snapshots: rows of the trial's model; may be empty.
@@ -52,7 +53,7 @@ def draw(
     panels: list[tuple[float, str, Callable[[SubFigure], None]]] = [
         (
             3.0,
-            "Error that the intervention adds to each item, against the ideal response",
+            "Error added to each item of the reference grid, against the ideal response; CCC is of the score grid",
             lambda part: _responses(part, roll, items, shown),
         ),
         (
@@ -96,7 +97,7 @@ def alt_text(
     roll = call(effects, members, intervention, _METRICS)
     items = of(items, intervention=roll.first("intervention"))
     shown = pick(roll, items)
-    lines = [f"{title}.", _subject(roll), roll.says()]
+    lines = [f"{title}.", _subject(roll), roll.says(), _GRIDS]
     for metric in _METRICS:
         lines.append(f"{metric} over members [quartiles]: {_summary(roll, metric)}.")
     for member in shown:
@@ -147,7 +148,7 @@ def _responses(figure: FigureBase, roll: Roll, items: pa.Table, shown: list[Show
     panels = figure.subplots(1, max(3, len(shown)), sharex=True, sharey=True)
     for axes in panels[len(shown) :]:
         axes.set_visible(False)
-    whole = "grid" if of(items, set="grid").num_rows else "named"
+    whole = "reference" if of(items, set="reference").num_rows else "named"
     for i, (axes, member) in enumerate(zip(panels, shown, strict=False)):
         rows = of(items, set=whole, seed=member.seed)
         x = ideal * numbers(rows, "similarity") ** power
@@ -165,7 +166,7 @@ def _responses(figure: FigureBase, roll: Roll, items: pa.Table, shown: list[Show
         )
         axes.set_title(f"{member.role}: seed {member.seed}", color=style.palette()[i], fontweight="bold")
         score = f"{member.score:.3f}".replace("-", "−")
-        note = f"CCC {score}\nrank {member.rank} of {member.of}\n{len(x)} items"
+        note = f"CCC {score}\nrank {member.rank} of {member.of}\n{len(x)} {whole} items"
         axes.text(0.04, 0.97, note, transform=axes.transAxes, va="top", linespacing=1.4)
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.set_xlabel("ideal response D* s$^p$ (MSE)")

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from prepe.catalog import NonNegative, Part, Positive, PositiveInt
+from prepe.catalog import NonNegative, Part, Positive, PositiveInt, Updates
 
 
 class _Watching(Part):
@@ -75,7 +75,7 @@ class MoveRule(_Threshold):
     kind: Literal["move"]
     parameter: str
     to: NonNegative
-    steps: PositiveInt
+    steps: Updates
     hysteresis: NonNegative = 0.1
     times: PositiveInt = 1
 
@@ -103,7 +103,8 @@ class ExtendRule(_Threshold):
 
     kind: Literal["extend"]
     phase: str
-    at_most_steps: PositiveInt
+    at_most_steps: Updates
 
 
 Rule = Annotated[MoveRule | RatioRule | ExtendRule, Field(discriminator="kind")]
+RULES: dict[str, type[MoveRule | RatioRule | ExtendRule]] = {"move": MoveRule, "ratio": RatioRule, "extend": ExtendRule}

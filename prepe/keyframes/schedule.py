@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from prepe.catalog import NonNegative, Part, PositiveInt, unknown
-from prepe.keyframes.rules import Rule
+from prepe.catalog import Count, NonNegative, Part, unknown
+from prepe.keyframes.rules import ExtendRule, Rule
 from prepe.keyframes.steps import STEP_FORMS, resolve
 from prepe.keyframes.transition import LOG_FLOOR, Space, Timing
 
@@ -33,7 +33,7 @@ class Column(Part):
 class Phase(Part):
     """What a phase has of its own: the size of a batch, and keys of the [data] table that replace those there."""
 
-    batch_size: PositiveInt | None = None
+    batch_size: Count | None = None
     data: dict[str, Any] = {}
 
 
@@ -70,7 +70,7 @@ class Schedule(Part):
     steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] = Field(
         default_factory=lambda given: given["keyframes"][-1].step + 1
     )
-    batch_size: PositiveInt = 64
+    batch_size: Count = 64
     final_step: Literal["repeat", "reach"] = "reach"
     timing: Timing = "minjerk"
     columns: dict[str, Column] = {}
@@ -105,6 +105,18 @@ class Schedule(Part):
     def names(self) -> list[str]:
         """Return the names of all parameters that have a keyframe, in order of appearance."""
         return list(dict.fromkeys(name for frame in self.keyframes for name in frame.values))
+
+    @model_validator(mode="after")
+    def _before_the_end(self) -> "Schedule":
+        late = [(i, frame) for i, frame in enumerate(self.keyframes) if frame.step >= self.steps]
+        if late:
+            i, frame = late[0]
+            held = f", with the action {frame.actions[0]!r}," if frame.actions else ""
+            raise ValueError(
+                f"keyframes[{i}].step: {frame.step}{held} lies past the end; allowed: 0 to {self.steps - 1}, as steps "
+                f"is {self.steps}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _known_names(self) -> "Schedule":
@@ -152,17 +164,33 @@ def values_at(schedule: Schedule, name: str, steps: np.ndarray) -> np.ndarray:
     """
     at, value = keys_of(schedule, name)
     column = schedule.columns.get(name, Column())
-    log = column.space == "log"
-    if log:
-        value = np.log(np.maximum(value, LOG_FLOOR))
+    value = inward(value, column.space)
     if len(at) == 1:
         moved = np.full(len(steps), value[0])
     else:
-        interval = np.clip(np.searchsorted(at, steps, side="right") - 1, 0, len(at) - 2)
-        tau = np.clip((steps - at[interval]) / (at[interval + 1] - at[interval]), 0.0, 1.0)
+        interval, _, tau = between_keys(at, steps)
         eased = _EASES[column.timing or schedule.timing](tau)
         moved = value[interval] + (value[interval + 1] - value[interval]) * eased
-    return np.exp(moved) if log else moved
+    return np.exp(moved) if column.space == "log" else moved
+
+
+def inward(values: np.ndarray, space: Space) -> np.ndarray:
+    """Return what moves: values, or in log space their logarithms."""
+    return np.log(np.maximum(values, LOG_FLOOR)) if space == "log" else values
+
+
+def between_keys(at: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return for each step the number of the key before it, the steps from there to the next, and the share gone.
+
+    Before the first key the share is 0, after the last it is 1 of the last two.
+
+    Args:
+        at: the steps of two keys or more, rising.
+        steps: wherever.
+    """
+    interval = np.clip(np.searchsorted(at, steps, side="right") - 1, 0, len(at) - 2)
+    duration = (at[interval + 1] - at[interval]).astype(float)
+    return interval, duration, np.clip((steps - at[interval]) / duration, 0.0, 1.0)
 
 
 def keys_of(schedule: Schedule, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -189,6 +217,11 @@ def phase_starts(schedule: Schedule) -> list[tuple[int, str]]:
     """Return each phase's first step and name, in order; steps before the first belong to a phase named ``""``."""
     starts = [(frame.step, frame.phase) for frame in schedule.keyframes if frame.phase is not None]
     return starts if starts and starts[0][0] == 0 else [(0, ""), *starts]
+
+
+def most_updates(schedule: Schedule) -> int:
+    """Return the most updates that a member can do: those of all steps, and those that it may wait."""
+    return schedule.steps + sum(rule.at_most_steps for rule in schedule.rules if isinstance(rule, ExtendRule))
 
 
 def update_steps(schedule: Schedule) -> np.ndarray:

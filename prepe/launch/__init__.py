@@ -8,7 +8,7 @@ from prepe import custom
 from prepe.catalog import unknown
 from prepe.errors import PrepeError
 from prepe.launch.interrupt import noted
-from prepe.launch.job import Row
+from prepe.launch.job import Row, unrecorded
 from prepe.launch.lock import sole_driver
 from prepe.launch.progress import Progress
 from prepe.launch.searcher import Queue
@@ -108,4 +108,4 @@ def run(
         return session.run(sweep, results, folder=folder, retry_failed=retry_failed)
 
 
-__all__ = ["Queue", "Row", "Session", "run"]
+__all__ = ["Queue", "Row", "Session", "run", "unrecorded"]

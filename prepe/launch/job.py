@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from prepe import store, trial
 from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS
 from prepe.errors import PrepeError
-from prepe.measure import Measure
+from prepe.measures import Measure
 from prepe.metrics.summary import statistic
+from prepe.spec import Trial
 from prepe.sweep import Params, Sweep, digest
 
 Row = dict[str, Any]
@@ -110,6 +112,49 @@ def _row(sweep: Sweep, proposal: Proposal, results: Path, **options: Any) -> Row
         return row | {"state": "failed", "feasible": False, "error": last, "objectives": {}, "constraints": {}}
 
 
+def stored(sweep: Sweep, results: Path) -> list[Row]:
+    """Return a sweep's stored proposals, of whatever version of its file, in order, and of each the last row alone."""
+    rows = store.read(results, "proposals", pc.field("sweep") == sweep.name, names=f"{sweep.name}-*").to_pylist()
+    last = {row["trial"]: row for row in sorted(rows, key=lambda row: row["created"])}
+    return sorted(last.values(), key=lambda row: row["number"])
+
+
+def unrecorded(sweep: Sweep, results: Path, rows: list[Row]) -> int:
+    """Count the models whose training kept less than their sweep's file asks for, since that is in no digest.
+
+    Args:
+        sweep: as its file is today.
+        results: the store.
+        rows: of its proposals.
+    """
+    if not (sweep.record.checkpoints or sweep.record.snapshots):
+        return 0
+    trials = [sweep.trial(json.loads(row["params"])) for row in rows if row["state"] == "complete"]
+    return len({each.training.digest() for each in trials if _is_unrecorded(each, sweep, results)})
+
+
+def _is_unrecorded(named: Trial, sweep: Sweep, results: Path) -> bool:
+    """Say whether stages or snapshots of a trial lack a step for a whole block; a published one keeps no snapshots."""
+    wanted, model = sweep.record, named.training.digest()
+    seeds = pc.field("seed").isin(sweep.seeds)
+    columns = ["block", "seed", "broken_step"]
+    members = store.read(results, "members", seeds, columns, f"{named.digest()}-*").to_pylist()
+    whole = {row["block"] for row in members if row["broken_step"] is None}
+    stages = store.read(results, "stages", seeds, ["block", "step"], f"{named.digest()}-*").to_pylist()
+    if _lacks(whole, wanted.checkpoints, named.training.schedule.steps, stages):
+        return True
+    if not wanted.shown_members:
+        return False
+    trained = store.read(results, "history", columns=["block"], names=f"{model}-*")["block"].unique().to_pylist()
+    shown = store.read(results, "snapshots", columns=["block", "step"], names=f"{model}-*").to_pylist()
+    return _lacks(whole & set(trained), wanted.snapshots, named.training.schedule.steps - 1, shown)
+
+
+def _lacks(blocks: set[str], wanted: tuple[int, ...], last: int, rows: list[Row]) -> bool:
+    there = {(row["block"], row["step"]) for row in rows}
+    return any((block, step) not in there for block in blocks for step in wanted if step <= last)
+
+
 def write(results: Path, row: Row) -> Row:
     """Store a proposal's row as one of now, and return it."""
     row = row | {"created": datetime.now(UTC)}
@@ -135,7 +180,7 @@ def measured(measure: Measure, tables: dict[str, pa.Table]) -> float:
         metric, table = MEMBER_METRICS[measure.metric], tables["members"]
     else:
         metric, table = EFFECT_METRICS[measure.metric], tables["effects"]
-        table = table.filter(pa.compute.field("intervention") == measure.intervention)
+        table = table.filter(pc.field("intervention") == measure.intervention)
     values = np.array(table[measure.metric].to_pylist(), dtype=float)
     value = statistic(measure.statistic, values, metric)
     return math.log10(max(value, 0.0) + 1e-6) if measure.log else value

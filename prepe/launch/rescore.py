@@ -6,20 +6,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 
 from prepe import custom, store, trial
 from prepe.errors import PrepeError
-from prepe.launch.job import Proposal, Row, work
+from prepe.launch.job import Proposal, Row, stored, work
 from prepe.launch.lock import sole_driver
 from prepe.spec import Trial
-from prepe.store.schema import SCHEMAS
 from prepe.sweep import Sweep, digest
 
 Report = Callable[[int, int, str], None]
-_MEASURED = ("members", "effects", "items")
+_MEASURED = ("members", "effects", "items", "stages")
 
 
 @dataclass
@@ -82,8 +79,8 @@ def rescore(
     custom.look_in([each.resolve() for each in (Path(), folder) if each is not None] if calls else [])
     store.check_store(results)
     with sole_driver(results, sweep.name), _threads(sweep.resources.cpus):
-        stored = _stored(sweep, results)
-        proposals, foreign = _proposals(sweep, stored)
+        before = stored(sweep, results)
+        proposals, foreign = _proposals(sweep, before)
         done = Rescored(sweep.name, foreign=foreign)
         names = _named(sweep, results, trials)
         wanted = {name: each for name, each in proposals.items() if names is None or name in names}
@@ -93,11 +90,11 @@ def rescore(
         ready = [name for name in wanted if name not in done.refused]
         if not ready:
             raise PrepeError(_nothing(sweep, results, done.refused))
-        today = {row["trial"]: row for row in stored if _of_today(row, sweep)}
+        today = {row["trial"]: row for row in before if _of_today(row, sweep)}
         for i, name in enumerate(ready):
             if report:
                 report(i, len(ready), name)
-            stale = again or _outdated(results, name)
+            stale = again or _outdated(sweep.trial(wanted[name].params), results)
             if stale:
                 trial.measure_again(sweep.trial(wanted[name].params), results, device=device)
             if stale or name not in today:
@@ -105,12 +102,6 @@ def rescore(
                 done.made.append(name)
             done.rows.append(today[name])
     return done
-
-
-def _stored(sweep: Sweep, results: Path) -> list[Row]:
-    """Return the sweep's stored proposals, of whatever version of its file, in order."""
-    rows = store.read(results, "proposals", pc.field("sweep") == sweep.name, names=f"{sweep.name}-*").to_pylist()
-    return sorted(rows, key=lambda row: row["number"])
 
 
 def _proposals(sweep: Sweep, stored: list[Row]) -> tuple[dict[str, Proposal], int]:
@@ -195,10 +186,11 @@ def _of_today(row: Row, sweep: Sweep) -> bool:
     )
 
 
-def _outdated(results: Path, name: str) -> bool:
-    """Say whether a trial's rows lack a column that a table has today."""
-    files = [path for table in _MEASURED for path in (results / table).glob(f"{name}-*.parquet")]
-    return any(set(SCHEMAS[path.parent.name].names) - set(pq.read_schema(path).names) for path in files)
+def _outdated(wanted: Trial, results: Path) -> bool:
+    """Say whether a trial's rows lack a column that a table has today; stages only where they can be measured again."""
+    checkpoints = store.read(results, "checkpoints", columns=["seed"], names=f"{wanted.training.digest()}-*")
+    tables = [table for table in _MEASURED if table != "stages" or len(checkpoints)]
+    return any(store.columns_lacked(results, table, f"{wanted.digest()}-*") for table in tables)
 
 
 def _nothing(sweep: Sweep, results: Path, refused: dict[str, str]) -> str:

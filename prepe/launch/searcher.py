@@ -13,16 +13,14 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 import optuna
-import pyarrow.compute as pc
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from prepe import store
 from prepe.errors import PrepeError
-from prepe.launch.job import Proposal, Row, write
+from prepe.launch.job import Proposal, Row, stored, write
 from prepe.sweep import Distribution, Params, Search, Sweep, digest
 
 _TRIES = 200
@@ -54,8 +52,7 @@ class Queue:
         self.sweep, self.results = sweep, results
         points = sweep.points()
         self.total = int(min(sweep.trials, _size(sweep.space) if points is None else len(points)))
-        stored = store.read(results, "proposals", pc.field("sweep") == sweep.name, names=f"{sweep.name}-*")
-        rows = sorted(stored.to_pylist(), key=lambda row: row["number"])
+        rows = stored(sweep, results)
         self._digest, self._fault = digest(sweep), PrepeError()
         ours = [row for row in rows if self._fits(row)]
         self.foreign, self.made, self.lost = len(rows) - len(ours), 0, 0

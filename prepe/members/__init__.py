@@ -3,10 +3,11 @@
 from prepe.members.bootstrap import interval
 from prepe.members.difference import Paired, diff
 from prepe.members.items import ItemTable, item_table, latex, number
-from prepe.members.pareto import Front, front, shown, summary, undominated
+from prepe.members.pareto import SCORE, Front, front, ranked, shown, summary, undominated
 from prepe.members.rows import Members, find, of_tables, val_term
 
 __all__ = [
+    "SCORE",
     "Front",
     "ItemTable",
     "Members",
@@ -19,6 +20,7 @@ __all__ = [
     "latex",
     "number",
     "of_tables",
+    "ranked",
     "shown",
     "summary",
     "undominated",

@@ -17,7 +17,8 @@ LEVEL = 0.95
 def interval(values: np.ndarray, statistic: Callable[..., Any] = np.mean) -> tuple[float, float]:
     """Return the 95 % percentile interval of a statistic, from 4000 resamples of the members that are always the same.
 
-    Its ends are resampled values, so that one that is infinite does no harm. One member alone has none: NaN twice.
+    It holds the statistic itself. Its ends are resampled values, so that one that is infinite does no harm. One member
+    alone has none: NaN twice. It says nothing of a smallest or largest value, which no resample passes.
 
     Args:
         values: `(members,)`.
@@ -25,13 +26,15 @@ def interval(values: np.ndarray, statistic: Callable[..., Any] = np.mean) -> tup
     """
     if len(values) < 2:
         return math.nan, math.nan
+    values = np.asarray(values, dtype=float)
     with np.errstate(invalid="ignore"):
-        resampled = np.asarray(statistic(np.asarray(values, dtype=float)[_draws(len(values))], axis=1))
-    if np.isnan(resampled).any():
+        found = float(statistic(values, axis=-1))
+        resampled = np.asarray(statistic(values[_draws(len(values))], axis=-1))
+    if math.isnan(found) or np.isnan(resampled).any():
         return math.nan, math.nan
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(resampled, tail, method="lower"), np.quantile(resampled, 1 - tail, method="higher")
-    return float(low), float(high)
+    return min(float(low), found), max(float(high), found)
 
 
 @lru_cache(maxsize=4)

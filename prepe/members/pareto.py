@@ -11,10 +11,12 @@ import numpy as np
 from prepe import store
 from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, unknown
 from prepe.errors import PrepeError
-from prepe.members.rows import VAL, Members
+from prepe.members.rows import VAL, Members, val_term
 
 Row = dict[str, Any]
 SCORE = "score_r2"
+_ANCHORS, _SUBSPACES = ("anchor", "anchor_euclidean", "anti_anchor"), ("subspace", "planarity")
+"""Kinds of terms that say where a concept should be."""
 _BEST = 5
 _COUNTS = ("label_n_drawn", "label_n_used")
 
@@ -68,8 +70,8 @@ def front(
         members: of one trial.
         by: the score, a metric of an intervention's effect.
         intervention: whose; by default the file's first one.
-        minimize: metrics of members, `val:TERM`, or metrics of the same intervention; by default `recon_mse` and every
-            term on the validation items.
+        minimize: metrics of members, `val:TERM`, or metrics of the same intervention; by default `recon_mse` and the
+            anchors and anti-anchors on the validation items; where there are none, the subspaces.
 
     Raises:
         PrepeError: there is no intervention, or none of this name; a metric is unknown, not measured, or no score; or
@@ -82,15 +84,15 @@ def front(
     if goal == "gate":
         scores = [name for name, each in EFFECT_METRICS.items() if each.goal != "gate"]
         raise PrepeError(f"--by {by}: neither more nor less of it is better; allowed: {', '.join(scores)}")
-    minimized = tuple(minimize) if minimize else ("recon_mse", *members.terms)
+    minimized = tuple(minimize) if minimize else ("recon_mse", *_placed(members))
     columns = {by: members.counted(by, label)}
     columns |= {name: _minimized(members, name, label) for name in minimized}
     if len(members.broken) == len(members.seeds):
         raise PrepeError(f"trial {members.trial}: every member broke in training, so there is none to choose")
     loss = columns[by] if goal == "min" else -columns[by]
-    order = np.lexsort((np.array(members.seeds), loss, np.isin(members.seeds, members.broken)))
+    order = ranked(members.seeds, members.values(by, label), goal == "min")
     on_front = undominated(np.stack([loss, *(columns[name] for name in minimized)], axis=-1))
-    ranked = [members.seeds[i] for i in order if on_front[i]]
+    best_first = [seed for seed in order if on_front[members.seeds.index(seed)]]
     word = "lowest" if goal == "min" else "highest"
     rule = f"the {word} {by} of {label} among {len(members.seeds)} members; of equal ones, the first seed"
     return Front(
@@ -100,11 +102,25 @@ def front(
         minimized,
         columns,
         members.seeds,
-        ranked,
-        ranked[:_BEST],
-        members.seeds[order[0]],
+        best_first,
+        best_first[:_BEST],
+        order[0],
         rule,
     )
+
+
+def ranked(seeds: Sequence[int], scores: np.ndarray, lowest: bool = False) -> list[int]:
+    """Return seeds by their scores, the best first: the one rule by which the shown member is chosen.
+
+    Of equal scores the first seed comes first; those without a number, as of broken members, come last.
+
+    Args:
+        seeds: of members.
+        scores: `(members,)`.
+        lowest: whether the lowest is the best.
+    """
+    loss = scores if lowest else -scores
+    return [int(seeds[i]) for i in np.lexsort((np.array(seeds), np.nan_to_num(loss, nan=np.inf), np.isnan(loss)))]
 
 
 def shown(members: Members, by: str = SCORE, intervention: str | None = None) -> int:
@@ -138,6 +154,13 @@ def _label(members: Members, intervention: str | None) -> str:
     return members.labels[0] if intervention is None else intervention
 
 
+def _placed(members: Members) -> list[str]:
+    """Return the terms that say where a concept should be, as `val:TERM`: anchors, or subspaces where none is."""
+    kinds = {val_term(name): term.kind for name, term in members.spec.training.terms.items()}
+    anchors, subspaces = ([name for name in members.terms if kinds.get(name) in of] for of in (_ANCHORS, _SUBSPACES))
+    return anchors or subspaces
+
+
 def _minimized(members: Members, name: str, label: str) -> np.ndarray:
     """Return the values of a metric of the members, or else of the intervention."""
     if name in MEMBER_METRICS or name.startswith(VAL):
@@ -150,10 +173,10 @@ def _minimized(members: Members, name: str, label: str) -> np.ndarray:
 
 def _of_training(members: Members, results: Path) -> dict[str, np.ndarray]:
     """Return each member's labelled draws that a term used, by label, and its share of its block's training time."""
-    columns = ["seed", "labels_used", "wall_s", "members_in_block"]
-    name = members.spec.training.digest()
-    rows = {row["seed"]: row for row in store.read(results, "models", columns=columns, names=f"{name}-*").to_pylist()}
-    if not rows.keys() >= set(members.seeds):  # as in a published store, which has no weights
+    columns = ["block", "seed", "labels_used", "wall_s", "members_in_block"]
+    stored = store.read(results, "models", columns=columns, names=f"{members.spec.training.digest()}-*")
+    rows = {row["seed"]: row for row in store.first_block(stored, ["seed"]).to_pylist()}
+    if not rows.keys() >= set(members.seeds):  # files were moved away
         return {}
     own = [rows[seed] for seed in members.seeds]
     used = [dict(row["labels_used"] or ()) for row in own]

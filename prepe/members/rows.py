@@ -1,6 +1,5 @@
 """What a user typed in, a trial or `SWEEP:VARIANT`; the stored members of that trial, and numbers about them, out."""
 
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -118,16 +117,18 @@ def val_term(term: str) -> str:
 
 
 def find(results: Path, name: str) -> Members:
-    """Find a trial by its name, by the beginning of it, or as `SWEEP:VARIANT`, and read its members.
+    """Find a trial by its name or the beginning of it, as `SWEEP:VARIANT`, or as a sweep that has one trial.
 
-    Of a variant, these are the sweep's own members; of a trial, all that are stored.
+    Of a sweep, these are its own members; of a trial, all that are stored.
 
     Raises:
         PrepeError: no such trial, sweep or variant, or several trials; or the trial failed, and has no members.
     """
     store.check_store(results)
-    if ":" in name:
-        trial, seeds = _variant(results, *name.rsplit(":", 1))
+    proposed = store.proposal_named(results, name)
+    if proposed:
+        trial, first = proposed["trial"], proposed["first_seed"]
+        seeds = list(range(first, first + proposed["members"]))
     else:
         facts = store.trial_named(results, name)
         trial, seeds = facts["trial"], facts["seeds"]
@@ -153,24 +154,6 @@ def of_tables(trial: str, name: str, spec: Trial, members: pa.Table, effects: pa
         by_label.setdefault(row["intervention"], {}).setdefault(row["seed"], row)
     order = [each.label for each in spec.interventions if each.label in by_label]
     return Members(trial, name, spec, sorted(rows), rows, {label: by_label[label] for label in order})
-
-
-def _variant(results: Path, sweep: str, variant: str) -> tuple[str, list[int]]:
-    """Return the trial of a sweep's variant, and the seeds of the sweep's members."""
-    sweep = store.sweep_named(results, sweep)
-    proposals = store.read(results, "proposals", where=pc.field("sweep") == sweep)
-    last = store.last_version(proposals).sort_by("number").to_pylist()
-    rows = [row for row in last if row["state"] == "complete"]
-    variants = {row["trial"]: json.loads(row["params"] or "{}").get("variant") for row in rows}
-    found = [row for row in rows if variants[row["trial"]] == variant]
-    if not found:
-        known = list(dict.fromkeys(each for each in variants.values() if each is not None))
-        raise PrepeError(f"sweep {sweep}: {unknown(variant, known, 'variant')}")
-    if len(found) > 1:
-        names = ", ".join(row["trial"] for row in found)
-        raise PrepeError(f"{sweep}:{variant}: {len(found)} trials have this variant; allowed: one of {names}")
-    (row,) = found
-    return row["trial"], list(range(row["first_seed"], row["first_seed"] + row["members"]))
 
 
 def _val(row: Row) -> dict[str, float]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prepe.keyframes import ExtendRule, MoveRule, RatioRule, Schedule, phase_starts
+from prepe.keyframes import ExtendRule, MoveRule, RatioRule, Schedule, most_updates, phase_starts
 from prepe.scheduler.measured import Crossings, Smoothed
 from prepe.scheduler.moved import Moved
 from prepe.scheduler.values import table
@@ -38,7 +38,6 @@ class Scheduler:
         members: how many members there are.
 
     Attributes:
-        reactive: whether there are rules.
         waits: whether members can be at different steps.
         updates: the most updates that any member can need.
     """
@@ -48,8 +47,8 @@ class Scheduler:
         self.moves = [rule for rule in rules if isinstance(rule, MoveRule)]
         self.ratios = [rule for rule in rules if isinstance(rule, RatioRule)]
         self.extends = [rule for rule in rules if isinstance(rule, ExtendRule)]
-        self.reactive, self.waits = bool(rules), bool(self.extends)
-        self.updates = schedule.steps + sum(rule.at_most_steps for rule in self.extends)
+        self.waits = bool(self.extends)
+        self.updates = most_updates(schedule)
         self.names, self.schedule = names, schedule
         self._columns = np.ascontiguousarray(table(schedule, names).T)
         self._measured = Smoothed(rules, members)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from prepe.keyframes import Column, MoveRule, Schedule, Timing, keys_of
-from prepe.keyframes.transition import LOG_FLOOR, State, coefficients, state_on, value_on
+from prepe.keyframes import Column, MoveRule, Schedule, Timing, between_keys, inward, keys_of
+from prepe.keyframes.transition import State, coefficients, state_on, value_on
 
 _SCHEDULED, _MOVED, _RETURNING = 0, 1, 2
 
@@ -19,9 +19,9 @@ class Moved:
     def __init__(self, schedule: Schedule, name: str, members: int) -> None:
         column = schedule.columns.get(name, Column())
         self.timing: Timing = column.timing or schedule.timing
-        self.log = column.space == "log"
+        self.space = column.space
         at, values = keys_of(schedule, name)
-        self.at, self.keys = at.astype(np.int64), self._inward(values)
+        self.at, self.keys = at.astype(np.int64), inward(values, self.space)
         self.key_at = np.full(schedule.steps, -1)
         within = self.at < schedule.steps
         self.key_at[self.at[within]] = np.arange(len(at))[within]
@@ -34,7 +34,7 @@ class Moved:
     def move(self, rule: MoveRule, members: np.ndarray, step: np.ndarray, update: int, held: np.ndarray) -> None:
         """Begin a move of some members from where they are at this update."""
         state = self._state(step, update, held)
-        target = float(self._inward(np.array(rule.to)))
+        target = float(inward(np.array(rule.to), self.space))
         self._begin(
             members, _MOVED, state, np.full(len(step), target), np.full(len(step), float(rule.steps)), "minjerk"
         )
@@ -51,7 +51,7 @@ class Moved:
         reached = (key >= 0) & arrived & (self.mode != _SCHEDULED)
         if reached.any():
             self._take_over(reached, key, step, update)
-        outward = np.exp(value) if self.log else np.maximum(value, 0.0)
+        outward = np.exp(value) if self.space == "log" else np.maximum(value, 0.0)
         return np.where(self.mode == _SCHEDULED, scheduled, outward)
 
     def _take_over(self, reached: np.ndarray, key: np.ndarray, step: np.ndarray, update: int) -> None:
@@ -91,12 +91,7 @@ class Moved:
     def _scheduled_state(self, step: np.ndarray) -> State:
         if len(self.at) == 1:
             return State(np.full(len(step), self.keys[0]), np.zeros(len(step)), np.zeros(len(step)))
-        interval = np.clip(np.searchsorted(self.at, step, side="right") - 1, 0, len(self.at) - 2)
-        duration = (self.at[interval + 1] - self.at[interval]).astype(float)
-        tau = np.clip((step - self.at[interval]) / duration, 0.0, 1.0)
+        interval, duration, tau = between_keys(self.at, step)
         c = coefficients(State(self.keys[interval]), self.keys[interval + 1], duration, self.timing)
         state = state_on(c, tau, duration)
         return state._replace(value=np.where(tau < 1, state.value, self.keys[interval + 1]))
-
-    def _inward(self, values: np.ndarray) -> np.ndarray:
-        return np.log(np.maximum(values, LOG_FLOOR)) if self.log else values

@@ -3,10 +3,10 @@
 A store is a folder with one folder a table (see `schema`); `write` adds a file, `read` gives a table, `query` runs SQL.
 """
 
-from prepe.store.find import sweep_named, trial_named
+from prepe.store.find import proposal_named, sweep_named, trial_named
 from prepe.store.provenance import git_commit, peak_mb, versions
 from prepe.store.query import connect, mentioned, query, select
-from prepe.store.read import check_store, read
+from prepe.store.read import check_store, columns_lacked, distinct, first_block, read
 from prepe.store.root import default_root
 from prepe.store.views import last_version
 from prepe.store.write import COMPACTED, KEYS, conform, exists, path_of, put, serialize, write
@@ -15,15 +15,19 @@ __all__ = [
     "COMPACTED",
     "KEYS",
     "check_store",
+    "columns_lacked",
     "conform",
     "connect",
     "default_root",
+    "distinct",
     "exists",
+    "first_block",
     "git_commit",
     "last_version",
     "mentioned",
     "path_of",
     "peak_mb",
+    "proposal_named",
     "put",
     "query",
     "read",

@@ -10,19 +10,21 @@ import pyarrow.compute as pc
 
 from prepe.catalog import unknown
 from prepe.errors import PrepeError
-from prepe.store.read import check_store, read
+from prepe.store.read import check_store, first_block, read
 from prepe.store.schema import SCHEMAS
+from prepe.store.views import last_version
 from prepe.store.write import Root
 
 _LEAST_DIGITS = 4
+_MOST_NAMED = 8
 
 
 def trial_named(root: Root, prefix: str) -> dict[str, Any]:
-    """Find a trial by its name, or by the beginning of it.
+    """Find a trial by its name or the beginning of it, as `SWEEP:VARIANT`, or as a sweep that has one trial.
 
     Args:
         root: the store's folder.
-        prefix: at least four of the name's hexadecimal digits, as many as tell it from the others.
+        prefix: at least four of the name's hexadecimal digits, as many as tell it from the others; or a sweep.
 
     Returns:
         The columns of its first row in `trials` (all None if it has none, as a trial that failed), but for: `trial`;
@@ -30,12 +32,16 @@ def trial_named(root: Root, prefix: str) -> dict[str, Any]:
         `params` and every map as dictionaries.
 
     Raises:
-        PrepeError: if no trial begins so, or several do.
+        PrepeError: if no trial begins so, or several do; or the sweep has no such variant, or several trials.
     """
     check_store(root)
-    known = {name for table in ("proposals", "trials") for name in _distinct(root, table, "trial")}
-    trial = _chosen(root, prefix.strip().lower(), sorted(known))
-    blocks = read(root, "trials", pc.field("trial") == trial).sort_by("block").to_pylist()
+    proposed = proposal_named(root, prefix)
+    if proposed:
+        trial = proposed["trial"]
+    else:
+        known = {name for table in ("proposals", "trials") for name in _distinct(root, table, "trial")}
+        trial = _chosen(root, prefix.strip().lower(), sorted(known))
+    blocks = first_block(read(root, "trials", pc.field("trial") == trial), ["block"]).to_pylist()
     proposals = read(root, "proposals", pc.field("trial") == trial).to_pylist()
     first = blocks[0] if blocks else dict.fromkeys(SCHEMAS["trials"].names)
     return {
@@ -45,6 +51,42 @@ def trial_named(root: Root, prefix: str) -> dict[str, Any]:
         "blocks": [block["block"] for block in blocks],
         "proposals": [_opened(row) for row in sorted(proposals, key=lambda row: (row["sweep"], row["number"]))],
     }
+
+
+def proposal_named(root: Root, name: str) -> dict[str, Any] | None:
+    """Find what a sweep proposed, by `SWEEP:VARIANT`, or by the sweep alone where it has one trial.
+
+    Returns:
+        The columns of its row in `proposals`, of the last version of the sweep's file, with `params` as a dictionary;
+        None where the name has no colon and is no sweep's, and so may be a trial's.
+
+    Raises:
+        PrepeError: there is no such sweep or variant, or several trials.
+    """
+    sweep, colon, variant = name.strip().rpartition(":")
+    if not colon and not _is_sweep(root, name):
+        return None
+    sweep = sweep_named(root, sweep if colon else name.strip())
+    rows = last_version(read(root, "proposals", pc.field("sweep") == sweep)).sort_by("number").to_pylist()
+    rows = [_opened(row) for row in rows]
+    rows = [row for row in rows if row["state"] == "complete"] or ([] if colon else rows)
+    variants = list(dict.fromkeys(row["params"]["variant"] for row in rows if "variant" in row["params"]))
+    found = [row for row in rows if row["params"].get("variant") == variant] if colon else rows
+    if not found:
+        raise PrepeError(f"sweep {sweep}: {unknown(variant, variants, 'variant')}")
+    trials = list(dict.fromkeys(row["trial"] for row in found))
+    if len(trials) > 1:
+        named = [f"{sweep}:{each}" for each in variants] if not colon and len(variants) == len(trials) else trials
+        said = (
+            f"{sweep}:{variant}: {len(trials)} trials have this variant" if colon else f"{sweep}: {len(trials)} trials"
+        )
+        more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+        raise PrepeError(f"{said}; allowed: one of {', '.join(named[:_MOST_NAMED])}{more}")
+    return found[0]
+
+
+def _is_sweep(root: Root, name: str) -> bool:
+    return Path(name.strip()).name.removesuffix(".toml") in _distinct(root, "proposals", "sweep")
 
 
 def sweep_named(root: Root, name: str) -> str:

@@ -34,7 +34,7 @@ def read(
     columns: Sequence[str] | None = None,
     names: str = "*",
 ) -> pa.Table:
-    """Read the rows of a table, in the order of its files' names.
+    """Read the rows of a table, in the order of its files' names, those of compacted files last; see `parts`.
 
     Args:
         root: the store's folder. A folder that does not exist is an empty table: a first run starts with nothing.
@@ -47,36 +47,100 @@ def read(
     Raises:
         PrepeError: naming a file that is damaged, foreign or of a newer schema, and what to do.
     """
-    parts = [(dataset(root, table, names), where)]
-    if names != "*":
-        fitting = _named(table, names) if where is None else _named(table, names) & where
-        parts.append((dataset(root, table, f"*{COMPACTED}"), fitting))
+    found = parts(root, table, names)
     chosen = None if columns is None else list(columns)
     try:
-        return pa.concat_tables([rows.to_table(columns=chosen, filter=kept) for rows, kept in parts])
+        return pa.concat_tables([rows.to_table(columns=chosen, filter=_both(kept, where)) for rows, kept in found])
     except (pa.ArrowException, OSError):
-        for rows, _ in parts:
+        for rows, _ in found:
             check_rows(rows)
         raise
 
 
-def _named(table: str, names: str) -> pc.Expression:
-    """Say of a row whether the name of the file that it was first written to fits a pattern."""
-    pattern = ".*".join(re.escape(part) for part in names.split("*"))
+def parts(root: Root, table: str, names: str = "*") -> list[tuple[ds.FileSystemDataset, pc.Expression | None]]:
+    """Return a table's own files and its compacted ones, if there are any, each with which of its rows count.
+
+    What has a file of its own was measured after it was compacted, so it is not read from there. Of proposals every row
+    counts, since they say themselves which is the last one.
+
+    Raises:
+        PrepeError: as in `dataset`.
+    """
+    own = dataset(root, table, names, compacted=False)
+    compacted = dataset(root, table, f"*{COMPACTED}")
+    if not compacted.files:
+        return [(own, None)]
+    kept = None if names == "*" else pc.match_substring_regex(_name(table), f"^{_pattern(names)}$")
+    if own.files and table != "proposals":
+        kept = _both(kept, ~_name(table).isin([Path(file).stem for file in own.files]))
+    return [(own, None), (compacted, kept)]
+
+
+def _name(table: str) -> pc.Expression:
+    """Return of a row the name of the file that it was first written to."""
     first, second = ("sweep", "trial") if table == "proposals" else KEYS[table][:2]
-    name = pc.binary_join_element_wise(pc.field(first), pc.field(second), "-")
-    return pc.match_substring_regex(name, f"^{pattern}$")
+    return pc.binary_join_element_wise(pc.field(first), pc.field(second), "-")
 
 
-def dataset(root: Root, table: str, names: str = "*") -> ds.FileSystemDataset:
+def _pattern(names: str) -> str:
+    return ".*".join(re.escape(part) for part in names.split("*"))
+
+
+def _both(a: pc.Expression | None, b: pc.Expression | None) -> pc.Expression | None:
+    return b if a is None else a if b is None else a & b
+
+
+def columns_lacked(root: Root, table: str, names: str = "*") -> set[str]:
+    """Return the columns that a table has today, and that a file was written without; files are chosen as in `read`.
+
+    Raises:
+        PrepeError: as in `dataset`.
+    """
+    lacked: set[str] = set()
+    for rows, kept in parts(root, table, names):
+        for fragment in rows.get_fragments():
+            absent = set(rows.schema.names) - set(fragment.physical_schema.names)
+            if absent and ds.FileSystemDataset([fragment], rows.schema, _FORMAT, _FILES).count_rows(filter=kept):
+                lacked |= absent
+    return lacked
+
+
+def first_block(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
+    """Keep rows with equal keys once, that of the first block, as the views do: two sweeps may have made it at once.
+
+    Args:
+        rows: of a table with the column `block`.
+        keys: columns that tell rows apart.
+
+    Returns:
+        The rows in the order of their blocks.
+    """
+    return distinct(rows.sort_by("block"), keys)
+
+
+def distinct(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
+    """Keep of rows with equal keys the first, in the order that they have."""
+    numbered = rows.select(list(keys)).append_column("at", pa.array(range(len(rows)), pa.int64()))
+    first = numbered.group_by(list(keys), use_threads=False).aggregate([("at", "min")])["at_min"]
+    return rows if len(first) == len(rows) else rows.take(first.combine_chunks().sort())
+
+
+def dataset(root: Root, table: str, names: str = "*", *, compacted: bool = True) -> ds.FileSystemDataset:
     """Return the files of a table as one dataset of the declared schema, after checking every footer.
+
+    Args:
+        root: the store's folder.
+        table: a name in `schema.SCHEMAS`.
+        names: a pattern of stems, which compacted files do not fit unless it is `"*"` or theirs.
+        compacted: whether those that fit are among the files.
 
     Raises:
         PrepeError: naming a file that is damaged, foreign or of a newer schema, and what to do.
     """
     if table not in SCHEMAS:
         raise ValueError(f"no table {table!r}; allowed: {', '.join(SCHEMAS)}")
-    fragments = [_fragment(path, table) for path in _paths(Path(root) / table, names)]
+    paths = [each for each in _paths(Path(root) / table, names) if compacted or not Path(each).stem.endswith(COMPACTED)]
+    fragments = [_fragment(path, table) for path in paths]
     return ds.FileSystemDataset(fragments, SCHEMAS[table], _FORMAT, _FILES)
 
 

@@ -138,13 +138,13 @@ _COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "ideal_damage": _real,  # D*
         **dict.fromkeys(EFFECT_METRICS, _real),
     },
-    # named items of every member; every item of the score grid and of the task's views for shown members
+    # named items of every member; every item of the reference grid and of the task's views for shown members
     "items": {
         "trial": _text,
         "block": _text,
         "seed": _int,
         "intervention": _text,
-        "set": _text,  # "named" | "grid" | the name of a view
+        "set": _text,  # "named" | "reference" | the name of a view
         "item": _text,
         "x": pa.list_(pa.float32()),
         "similarity": _real,

@@ -2,8 +2,8 @@
 
 A view with a column `sweep` shows the last version of each sweep's file alone (see `last_version`), but for
 `proposals`, which has every row. Its `variant` is the one of the file that the trial is made of, or null. What is
-stored twice, as a block of seeds that two sweeps wrote at once, or a trial that two sweeps published, counts once. A
-stored table `t` is known here as `_t`.
+stored twice, as a block of seeds that two sweeps wrote at once, or a trial that two sweeps published, counts once. What
+trials cost is what the blocks did that have members of the sweep. A stored table `t` is known here as `_t`.
 """
 
 import json
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS
-from prepe.store.read import dataset, read
+from prepe.store.read import parts, read
 from prepe.store.schema import SCHEMAS
 from prepe.store.write import Root
 
@@ -62,15 +62,31 @@ def create(
     Raises:
         PrepeError: naming a file of a needed table that is damaged, foreign or of a newer schema.
     """
-    stored = {table: (read if table in _NARROW else dataset)(root, table) for table in tables(views)}
-    for table, rows in stored.items():
+    stored = tables(views)
+    narrow = {table: read(root, table) for table in stored if table in _NARROW}
+    for table, rows in narrow.items():
         con.register(f"_{table}", rows)
-    if "proposals" in stored:
-        con.register("_proposed", _proposed(last_version(stored["proposals"]), list(declared)))
+    for table in stored:
+        if table not in _NARROW:
+            _scan(con, root, table)
+    if "proposals" in narrow:
+        con.register("_proposed", _proposed(last_version(narrow["proposals"]), list(declared)))
         con.register("_metrics", _metrics())
     for view in NEEDS:
-        if stored.keys() >= set(NEEDS[view]):
+        if set(stored) >= set(NEEDS[view]):
             con.execute(f"CREATE VIEW {view} AS {_SELECT[view]}")
+
+
+def _scan(con: duckdb.DuckDBPyConnection, root: Root, table: str) -> None:
+    """Make a stored table known whose files are read with each query."""
+    (own, _), *compacted = parts(root, table)
+    if not compacted:
+        con.register(f"_{table}", own)
+        return
+    ((rows, kept),) = compacted
+    con.register(f"_{table}_own", own)
+    con.register(f"_{table}_compacted", rows if kept is None else rows.filter(kept))
+    con.execute(f"CREATE VIEW _{table} AS FROM _{table}_own UNION ALL FROM _{table}_compacted")
 
 
 def last_version(proposals: pa.Table) -> pa.Table:
@@ -139,17 +155,21 @@ def _of_members(table: str, *keys: str) -> str:
 
 
 _TRIALS = f"""
-    SELECT p.* EXCLUDE ({", ".join(_LAST)}), cost.* EXCLUDE (trial), {", ".join(f"p.{name}" for name in _LAST)}
+    SELECT p.* EXCLUDE ({", ".join(_LAST)}), cost.* EXCLUDE (trial, first_seed, members),
+           {", ".join(f"p.{name}" for name in _LAST)}
     FROM _proposed p
     LEFT JOIN (
-        SELECT trial, any_value(model) AS model, any_value(twin) AS twin,
+        SELECT trial, first_seed, share.members, any_value(model) AS model, any_value(twin) AS twin,
                sum(train_s) AS train_s, sum(twin_train_s) AS twin_train_s, sum(evaluate_s) AS evaluate_s,
                sum(wall_s) AS wall_s, sum(cpu_s) AS cpu_s, max(peak_mb) AS peak_mb,
                string_agg(DISTINCT device, ', ' ORDER BY device) AS device,
                string_agg(DISTINCT cpu_capability, ', ' ORDER BY cpu_capability) AS cpu_capability,
                string_agg(DISTINCT git_commit, ', ' ORDER BY git_commit) AS git_commit
-        FROM ({_once("trials", "trial", "block")}) GROUP BY trial
-    ) cost ON cost.trial = p.trial
+        FROM ({_once("trials", "trial", "block")}) t
+        JOIN (SELECT DISTINCT trial, first_seed, members FROM _proposed) share USING (trial)
+        WHERE list_min(seeds) < first_seed + share.members AND list_max(seeds) >= first_seed
+        GROUP BY trial, first_seed, share.members
+    ) cost ON cost.trial = p.trial AND cost.first_seed = p.first_seed AND cost.members = p.members
 """
 
 # NaN is a broken member, which counts as the worst; null was not measured at all, and is in no summary.

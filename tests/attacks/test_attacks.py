@@ -1,5 +1,7 @@
 """What trains a model after a deletion: healing says what the concept should become, attacks bring it back."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,10 @@ from torch import Tensor
 
 from prepe import attacks, data, models, train, trial
 from prepe.catalog import Heal, Recovery
+from prepe.errors import PrepeError
 from prepe.metrics import selectivity
 from prepe.models import Model
+from prepe.spec import Trial
 
 SEEDS = [0, 1, 2, 3]
 TRAINING = tiny.training(**tiny.constant(lr=0.02, steps=400, batch_size=32))
@@ -113,17 +117,15 @@ def test_an_attack_of_no_effect_leaves_its_numbers_at_their_ends(model: Model, d
 
 
 def test_the_attackers_few_items_are_not_among_those_watched() -> None:
-    from prepe.attacks.recovery import _split
-
-    (few, _), weights, held_out = _split(Recovery(data="few", items=8), TASK, SIMILARITY, GRID_SIMILARITY)
+    (few, _), weights, held_out = attacks.split(Recovery(data="few", items=8), TASK, SIMILARITY, GRID_SIMILARITY)
     assert len(few) == len(weights) == 8
     seen = {tuple(each) for each in few}
     assert not seen & {tuple(each) for each in TASK.grid.inputs[held_out]}
     assert len(held_out) + 8 == selectivity.targets(GRID_SIMILARITY).sum()
-    (_, _), weights, held_out = _split(Recovery(data="all"), TASK, SIMILARITY, GRID_SIMILARITY)
+    (_, _), weights, held_out = attacks.split(Recovery(data="all"), TASK, SIMILARITY, GRID_SIMILARITY)
     trained = {tuple(np.round(each, 9)) for each in TASK.train.inputs}
     assert not trained & {tuple(np.round(each, 9)) for each in TASK.grid.inputs[held_out]}
-    (_, _), weights, _ = _split(Recovery(data="rest"), TASK, SIMILARITY, GRID_SIMILARITY)
+    (_, _), weights, _ = attacks.split(Recovery(data="rest"), TASK, SIMILARITY, GRID_SIMILARITY)
     assert ((weights > 0) == selectivity.bystanders(SIMILARITY)).all()
 
 
@@ -147,3 +149,56 @@ def test_a_trial_has_rows_of_healed_and_attacked_models() -> None:
         assert 0 <= row["recover_steps"] <= 20
         assert row["score_ccc"] != bare["score_ccc"]
         assert row["score_ccc"] == pytest.approx(pruned["score_ccc"], abs=0.05)  # the same weights, in other shapes
+
+
+# --- what cannot be healed or attacked --------------------------------------------------------------------------------
+
+
+def attacked(**part: Any) -> Trial:
+    ablate = {"label": "ablate", "operator": "ablate", "concept": "red", "power": 3.0}
+    return tiny.trial(interventions=[ablate, {**ablate, "label": "attacked", **part}], twin=False)
+
+
+def test_without_a_bystander_there_is_nothing_to_draw() -> None:
+    near = np.ones(len(TASK.train))
+    with pytest.raises(PrepeError, match="towards: 'rest' stands here, and no training item is unlike the concept"):
+        attacks.healing_weights(Heal(towards="rest"), TASK, near)
+    with pytest.raises(PrepeError, match="data: 'rest' stands here, and no training item is unlike the concept"):
+        attacks.split(Recovery(data="rest"), TASK, near, GRID_SIMILARITY)
+    assert (attacks.healing_weights(Heal(), TASK, near) == TASK.weights).all()
+
+
+def test_an_attacker_with_every_target_leaves_none_to_watch() -> None:
+    targets = int(selectivity.targets(GRID_SIMILARITY).sum())
+    with pytest.raises(PrepeError, match=f"items: {targets} of the {targets} target items .*: at most {targets - 1}"):
+        attacks.split(Recovery(data="few", items=targets), TASK, SIMILARITY, GRID_SIMILARITY)
+    _, _, held_out = attacks.split(Recovery(data="few", items=targets - 1), TASK, SIMILARITY, GRID_SIMILARITY)
+    assert len(held_out) == 1
+    known = replace(TASK, grid=TASK.train)
+    with pytest.raises(PrepeError, match="so none is left to watch"):
+        attacks.split(Recovery(data="all"), known, SIMILARITY, SIMILARITY)
+
+
+def test_an_impossible_attack_is_named_before_anything_is_trained(tmp_path: Path) -> None:
+    greedy = attacked(recovery={"items": 4000})
+    with pytest.raises(PrepeError, match=r"interventions\[1\].recovery: items: 4000 of the \d+ target items"):
+        trial.run(greedy, SEEDS, results=tmp_path, device="cpu")
+    with pytest.raises(PrepeError, match=r"interventions\[1\].recovery"):
+        trial.prepare([attacked(), greedy], SEEDS, tmp_path, device="cpu")
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_each_of_several_concepts_is_healed_to_its_own_fallback() -> None:
+    from prepe.evaluate.effects import Aim
+
+    concepts = {
+        "red": {"item": "red", "direction": {"axis": 0}, "fallback": "gray"},
+        "blue": {"item": "blue", "direction": {"axis": 1}, "fallback": "white"},
+    }
+    part = {"label": "both", "operator": "ablate", "concept": ["red", "blue"], "power": 3.0}
+    both = tiny.trial(concepts=concepts, interventions=[part])
+    aim = Aim(both, both.interventions[0], TASK)
+    names = ["red", "pink", "blue", "azure"]
+    found = aim.fallback(np.array([TASK.item(name) for name in names]))
+    expected = [TASK.item(name) for name in ("gray", "gray", "white", "white")]
+    np.testing.assert_array_equal(found, expected)

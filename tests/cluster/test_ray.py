@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import own
 import pytest
 from command import Said, subprocess_cli, terminal_cli
 
@@ -133,15 +134,18 @@ def test_a_module_that_workers_do_not_find_stops_the_run_with_one_message(
 def test_a_trial_that_fails_fails_alone(sweep_file: SweepFile, tmp_path: Path) -> None:
     file = sweep_file(
         "large",
-        ("batch_size = 8", 'batch_size = "$batch"'),
-        ("[search.space]", "[search.space]\nbatch = { choice = [8, 1_000_000_000_000], start = 8 }"),
+        ('kind = "separate"', 'kind = "own:failing"\nparameters = { broken = "$broken" }'),
+        ("[search.space]", "[search.space]\nbroken = { choice = [0, 1], start = 0 }"),
     )
-    said = subprocess_cli("run", file, "--trials", 6, "--results", tmp_path)
+    (tmp_path / "own.py").write_text(Path(own.__file__).read_text())  # beside the file, where workers find it
+    said = subprocess_cli("run", file, "--trials", 6, "--allow-imports", "--results", tmp_path)
     proposals = store.read(tmp_path, "proposals").to_pylist()
     failed = [row for row in proposals if row["state"] == "failed"]
     assert len(proposals) == 6
     assert 0 < len(failed) < 6
     assert said.code == 1
     assert said.err.startswith(f"{len(failed)} of 6 trials failed, such as {failed[0]['trial']}: ")
-    assert said.err.rstrip().endswith(f"prepe run {file} --trials 6 --results {tmp_path} --retry-failed")
+    assert said.err.rstrip().endswith(
+        f"prepe run {file} --trials 6 --allow-imports --results {tmp_path} --retry-failed"
+    )
     assert said.out.count(" failed: ") == len(failed)

@@ -165,6 +165,17 @@ def test_the_trained_hues_of_a_whole_cube_are_a_closed_ring_from_red_on() -> Non
     np.testing.assert_array_equal(rgb_to_hsv(ring.items.inputs)[:, 1:], 1)
 
 
+def test_curves_go_once_around_the_hues_and_a_twelfth_further_on_either_side() -> None:
+    view = data.task(grid()).views["curves"]
+    at = np.array([[float(each) for each in name.split(",")] for name in view.names])
+    assert len(set(view.names)) == len(view) == 150 * 5
+    assert (at[:, 0].min(), at[:, 0].max(), set(at[:, 1])) == (-30, 390, {1.0})
+    np.testing.assert_allclose(sorted(set(at[:, 2])), np.array([3, 8, 13, 18, 23]) / 23, atol=5e-4)
+    hue = color.rgb_to_hsv(view.inputs)[:, 0]
+    turn = np.abs(hue - at[:, 0] / 360 % 1)
+    assert np.minimum(turn, 1 - turn).max() < 1e-5
+
+
 def test_the_trained_hues_of_an_rgb_grid_are_those_on_its_edge() -> None:
     ring = data.task(grid(size=4)).cycles["trained_hues"]
     assert ring.closed

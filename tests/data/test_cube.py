@@ -95,17 +95,8 @@ def test_vibrancy_is_saturation_times_value_in_a_cube_of_either_kind() -> None:
     assert Counter(rgb.vibrancy().ravel().tolist()) == {0: 3, 1: int(extremes.sum()), 0.5: 27 - 3 - extremes.sum()}
 
 
-def test_focus_falls_from_primary_and_secondary_hues_in_a_permuted_cube_too() -> None:
-    cube = Cube.from_hsv(np.arange(0, 70, 10) / 360, [0, 1], [1])
-    expected = [1, 0.75, 0.25, 0, 0.25, 0.75, 1]
-    np.testing.assert_allclose(cube.focus()[:, 0, 0], expected, atol=1e-12)
-    np.testing.assert_allclose(cube.permute("svh").focus(), np.tile(expected, (2, 1, 1)), atol=1e-12)
-
-
-def test_a_cube_of_channels_has_neither_focus_nor_hues_to_hold_out() -> None:
+def test_a_cube_of_channels_has_no_hues_to_hold_out() -> None:
     cube = Cube.from_rgb([0, 1], [0, 1], [0, 1])
-    with pytest.raises(ValueError, match="focus of a cube of 'rgb'"):
-        cube.focus()
     with pytest.raises(ValueError, match="without of a cube of 'rgb'"):
         cube.without(0, 0.1)
 
@@ -157,15 +148,6 @@ def test_lists_and_masks_cut_each_axis_by_itself(wheel: Cube) -> None:
 def test_anything_but_three_slices_or_lists_is_refused(wheel: Cube, key: Any) -> None:
     with pytest.raises(IndexError, match="allowed: three of them"):
         wheel[key]
-
-
-def test_a_part_may_be_cut_by_coordinates(wheel: Cube) -> None:
-    bright = wheel.permute("svh").between("v", 0.5, 1)
-    assert bright.shape == (5, 3, 12)
-    reds = wheel.between("h", HUES["pink"], HUES["orange"])
-    assert reds.coordinate("h").tolist() == [0, 1 / 12, 11 / 12]
-    with pytest.raises(ValueError, match="allowed: h, s, v"):
-        wheel.between("r", 0, 1)
 
 
 def test_assigning_makes_a_new_cube_and_leaves_the_old_one(wheel: Cube) -> None:

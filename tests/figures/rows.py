@@ -73,7 +73,7 @@ def trial(n: int = 60, shown: int = 3, broken: tuple[int, ...] = (17,), snapshot
             effects.append(key | about | metrics)
             sets = [("named", list(NAMED_COLORS), named)]
             if seed in picked:
-                sets.append(("grid", [f"{i}" for i in range(len(grid))], grid))
+                sets.append(("reference", [f"{i}" for i in range(len(grid))], grid))
             for kind, names, x in sets:
                 s = similarity(x)
                 noise = rng.normal(0, 0.18 * (1 - quality[seed]) + 0.01, x.shape)

@@ -235,6 +235,19 @@ def test_a_combination_that_was_not_run_leaves_its_place_empty() -> None:
     assert len(discs(figure)) == 3
 
 
+def test_every_dot_lies_within_its_view_and_a_row_with_long_latents_widens_itself_alone() -> None:
+    far = cells(2)
+    far[True, False] = combinations.Cell(3 * shelf.latents_at(1, 1, 4), shelf.LATTICE, {"off_plane": 1.0})
+    figure = combinations.draw(["a", "b"], far, "Combinations")
+    figure.draw_without_rendering()
+    halves = []
+    for axes in discs(figure):
+        half = axes.get_xlim()[1]
+        assert np.abs(np.asarray(axes.collections[0].get_offsets())).max() < half == axes.get_ylim()[1]
+        halves.append(half)
+    assert halves[0] == halves[1] < halves[2] == halves[3]
+
+
 def test_the_alt_text_names_what_is_on_with_its_numbers() -> None:
     text = combinations.alt_text(["a", "b"], cells(2), "Combinations")
     assert "a + b: off_plane 0." in text

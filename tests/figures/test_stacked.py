@@ -51,18 +51,32 @@ def test_every_condition_has_a_column_of_the_best_member(rows: dict[str, pa.Tabl
     assert titles == ["as trained", "soft", "turned", "gone", "oblique"]
     swatches = [each for each in axes if any(isinstance(p, Rectangle) for p in each.patches)]
     assert len(swatches) == 5
-    assert all(len(each.patches) == 2 * 12 * 4 for each in swatches)
+    assert all(len(each.patches) == 2 * (12 + 1) * 4 for each in swatches)
     figure.canvas.draw()
 
 
 def test_the_shown_member_has_the_best_score_by_the_first_intervention(rows: dict[str, pa.Table]) -> None:
-    scores = {r["seed"]: r["score_ccc"] for r in rows["effects"].to_pylist() if r["intervention"] == "soft"}
+    scores = {r["seed"]: r["score_r2"] for r in rows["effects"].to_pylist() if r["intervention"] == "soft"}
     assert stacked.shown(rows["effects"]) == max(scores, key=lambda seed: scores[seed])
-    grids = {
-        label: {r["seed"] for r in rows["items"].to_pylist() if r["set"] == "slices" and r["intervention"] == label}
-        for label in ("soft", "gone")
-    }
-    assert stacked.shown(rows["effects"]) in grids["soft"] & grids["gone"]
+
+
+def test_every_item_of_the_shown_member_is_stored_whatever_it_scores_elsewhere(rows: dict[str, pa.Table]) -> None:
+    shown = stacked.shown(rows["effects"])
+    stored = {(r["intervention"], r["set"]) for r in rows["items"].to_pylist() if r["seed"] == shown}
+    labels, sets = [each["label"] for each in INTERVENTIONS], ["named", "reference", "slices", "curves"]
+    assert stored == {(label, name) for label in labels for name in sets}
+
+
+def test_curves_go_on_beyond_red_under_the_swatches(rows: dict[str, pa.Table]) -> None:
+    seed = stacked.shown(rows["effects"])
+    assert seed is not None
+    axes = stacked.draw(rows["effects"], rows["items"], seed, "Tiny").get_axes()
+    swatches = next(each for each in axes if any(isinstance(p, Rectangle) for p in each.patches))
+    curves = next(each for each in axes if each.get_ylabel() == "error (MSE)")
+    assert swatches.get_xlim() == curves.get_xlim() == (-15, 375)
+    assert len(curves.lines) == 5
+    for line in curves.lines:
+        assert (line.get_xdata()[0], line.get_xdata()[-1], len(line.get_xdata())) == (-30, 390, 150)
 
 
 def test_a_pruned_axis_is_drawn_where_it_was_and_turned_axes_are_not(rows: dict[str, pa.Table]) -> None:

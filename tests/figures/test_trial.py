@@ -7,7 +7,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from prepe.errors import PrepeError
-from prepe.figures import trial
+from prepe.figures import members, trial
 from prepe.store.schema import SCHEMAS
 
 from . import rows
@@ -45,6 +45,26 @@ def test_every_grid_item_of_a_shown_member_is_a_dot_in_its_own_colour(figure: Fi
         cloud = axes_titled(figure, role).collections[0]
         assert len(cloud.get_offsets()) == 512
         assert len(np.unique(cloud.get_facecolors()[:, :3], axis=0)) == 512
+
+
+def test_the_figure_says_which_grid_the_score_is_of(figure: Figure, trial_rows: Rows) -> None:
+    heads = [each.get_text() for part in figure.subfigs for each in part.texts] + [
+        part._suptitle.get_text() for part in figure.subfigs if part._suptitle
+    ]
+    assert any("reference grid" in head and "CCC is of the score grid" in head for head in heads)
+    assert "512 reference items" in axes_titled(figure, "best").texts[0].get_text()
+    assert "score_ccc is of the score grid" in trial.alt_text(**trial_rows, title="A trial")
+
+
+def test_a_member_whose_items_are_stored_beside_the_three_takes_nobodys_place(trial_rows: Rows) -> None:
+    items, effects = trial_rows["items"], trial_rows["effects"]
+    roll = members.call(effects, trial_rows["members"], "ablate", ("score_ccc",))
+    before = members.pick(roll, items)
+    other = next(seed for seed in roll.seeds if seed != 17 and seed not in [each.seed for each in before])
+    some = items.filter(pc.equal(items["set"], "reference"))
+    added = column(some, "seed", [other] * some.num_rows)
+    assert members.pick(roll, pa.concat_tables([items, added])) == before
+    assert [each.role for each in before] == ["best", "median", "worst"]
 
 
 def test_the_panels_of_shown_members_have_the_same_axes(figure: Figure) -> None:

@@ -75,7 +75,7 @@ def test_a_name_without_a_keyframe_has_no_value() -> None:
 def test_there_is_one_update_a_step_up_to_the_last_keyframe_unless_steps_says_otherwise() -> None:
     assert RISE.steps == 31
     assert len(update_steps(RISE)) == 31
-    assert len(update_steps(made({"step": 30, "lr": 1.0}, steps=5))) == 5
+    assert len(update_steps(made({"step": 30, "lr": 1.0}, steps=35))) == 35
     assert update_steps(made({"step": 0, "lr": 1.0})).tolist() == [0]
 
 

@@ -11,7 +11,8 @@ from conftest import TinyStore
 import prepe
 from prepe import members, store
 from prepe.errors import PrepeError
-from prepe.members import Members, front, shown, undominated
+from prepe.figures import stacked
+from prepe.members import Members, front, ranked, shown, undominated
 
 Make = Callable[..., Members]
 Cli = Callable[..., Said]
@@ -82,6 +83,29 @@ def test_a_metric_that_is_better_low_chooses_the_lowest(make: Make) -> None:
     assert found.rule.startswith("the lowest collateral")
 
 
+@pytest.mark.parametrize(
+    ("terms", "minimized"),
+    [
+        (["anchor", "separate", "subspace"], ["val:anchor"]),  # as in 2.4.1
+        (["anchor", "anti_anchor", "anti_subspace"], ["val:anchor", "val:anti_anchor"]),  # 2.9.1
+        (["separate", "subspace"], ["val:subspace"]),  # 2.7.1
+        (["separate", "unit_norm"], []),
+    ],
+)
+def test_terms_that_place_a_concept_are_minimized_by_default(
+    terms: list[str], minimized: list[str], make: Make
+) -> None:
+    one = make(
+        seeds=[0, 1], recon_mse=[1.0, 2.0], terms={each: [1.0, 2.0] for each in terms}, ablate={"score_r2": [1, 0]}
+    )
+    assert front(one).minimized == ("recon_mse", *minimized)
+
+
+def test_of_equal_scores_the_first_seed_comes_first_and_no_score_is_last() -> None:
+    assert ranked([4, 3, 2, 1], np.array([0.5, np.nan, 0.9, 0.9])) == [1, 2, 4, 3]
+    assert ranked([4, 3, 2, 1], np.array([0.5, np.nan, 0.9, 0.9]), lowest=True) == [4, 1, 2, 3]
+
+
 def test_validation_terms_are_minimized_unless_something_else_is_asked_for(make: Make) -> None:
     one = make(
         seeds=[0, 1, 2],
@@ -136,6 +160,20 @@ def test_the_summary_is_of_all_members(tiny_store: TinyStore) -> None:
     assert rows["labels_used:red"]["max"] == max(dict(row["labels_used"])["red"] for row in used)
     assert rows["train_s"]["mean"] > 0
     assert {"recon_mse", "val:anchor", "val:separate", "label_n_drawn"} <= rows.keys()
+
+
+def test_figures_show_the_chosen_member(tiny_store: TinyStore) -> None:
+    for trial in tiny_store.trials:
+        found = members.find(tiny_store.root, trial)
+        effects = store.read(tiny_store.root, "effects", names=f"{trial}-*")
+        assert stacked.shown(effects) == front(found).chosen == shown(found)
+
+
+def test_a_sweep_of_several_trials_is_no_trial(prepe_cli: Cli, tiny_store: TinyStore) -> None:
+    said = prepe_cli("front", "tiny", "--results", tiny_store.root)
+    assert (said.code, said.out) == (2, "")
+    assert "tiny: 3 trials; allowed: one of " in said.err
+    assert tiny_store.trials[0] in said.err
 
 
 def test_the_verb_prints_the_front_the_choice_and_the_summary(prepe_cli: Cli, tiny_store: TinyStore) -> None:

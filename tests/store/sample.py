@@ -63,7 +63,7 @@ class Sample:
         items = [
             {**without_model, "intervention": "ablate", "set": kind, "item": item, "error_after": 0.5}
             for without_model in ({"trial": trial, "block": block, "seed": seed} for seed in seeds)
-            for kind, item in (("named", "red"), ("named", "gray"), ("grid", "0,0,0"))
+            for kind, item in (("named", "red"), ("named", "gray"), ("reference", "0,0,0"))
         ]
         store.write(self.root, "items", name, items)
         cost = {"twin": "t", "train_s": 2.0, "wall_s": 3.0, "peak_mb": 100.0 + seeds.stop, "device": "cpu"}

@@ -1,11 +1,13 @@
 """Trials and sweeps are found by what a user types."""
 
+from pathlib import Path
+
 import pytest
 
 from prepe import store
 from prepe.errors import PrepeError
 
-from .sample import ABLATE_CCC, FAILED, OWN, SHARED, Sample
+from .sample import ABLATE_CCC, FAILED, OWN, SHARED, Sample, proposal
 
 
 @pytest.mark.parametrize("given", [SHARED, SHARED[:5], f" {SHARED[:8].upper()}"])
@@ -55,3 +57,31 @@ def test_an_unknown_sweep_is_said_with_those_there_are(sample: Sample) -> None:
         PrepeError, match=r"results: unknown sweep 'wid' \(did you mean 'wide'\?\); allowed: narrow, wide"
     ):
         store.sweep_named(sample.root, "wid")
+
+
+def test_a_sweep_of_one_trial_stands_for_it(sample: Sample) -> None:
+    for given in ("wide", "sweeps/wide.toml"):
+        assert store.trial_named(sample.root, given)["trial"] == SHARED
+        found = store.proposal_named(sample.root, given)
+        assert found is not None
+        assert (found["trial"], found["members"]) == (SHARED, 12)
+    assert store.proposal_named(sample.root, SHARED) is None
+
+
+def test_of_a_sweep_with_several_trials_they_are_named(sample: Sample) -> None:
+    with pytest.raises(PrepeError, match=f"^narrow: 2 trials; allowed: one of {SHARED}, {OWN}$"):
+        store.trial_named(sample.root, "narrow")
+
+
+def test_a_variant_is_found_and_an_unknown_one_is_answered_with_those_there_are(tmp_path: Path) -> None:
+    sample = Sample(tmp_path)
+    for number, (name, trial) in enumerate((("left", SHARED), ("right", OWN))):
+        row = proposal("turned", number, trial, 5, 3, {"variant": name})
+        store.write(sample.root, "proposals", f"turned-{number}", [row])
+    assert store.trial_named(sample.root, "turned:right")["trial"] == OWN
+    with pytest.raises(PrepeError, match="unknown variant 'up'; allowed: left, right"):
+        store.trial_named(sample.root, "turned:up")
+    with pytest.raises(PrepeError, match="turned: 2 trials; allowed: one of turned:left, turned:right"):
+        store.trial_named(sample.root, "turned")
+    with pytest.raises(PrepeError, match="unknown sweep 'turnt'"):
+        store.trial_named(sample.root, "turnt:left")

@@ -181,3 +181,46 @@ def test_a_damaged_compacted_file_is_named(root: Path) -> None:
     truncate(store.write(root, "effects", "s.all", effect_rows()))
     with pytest.raises(PrepeError, match=r"s\.all\.parquet: not a readable Parquet file"):
         store.read(root, "effects", names="a-*")
+
+
+@pytest.mark.parametrize("name", ["a-1", "z-1"])
+def test_a_file_of_its_own_is_read_in_place_of_compacted_rows(root: Path, name: str) -> None:
+    first, second = name.split("-")
+    others = [{**row, "trial": "other", "block": second} for row in effect_rows()]
+    old, new = ([{**row, "trial": first, "block": second} for row in effect_rows(3, value)] for value in (0.1, 0.9))
+    store.write(root, "effects", "s.all", [*old, *others])
+    assert set(store.read(root, "effects", names=f"{first}-*")["score_ccc"].to_pylist()) == {0.1}
+    store.write(root, "effects", name, new)
+    for names, expected in (("*", [0.5] * 3 + [0.9] * 3), (f"{first}-*", [0.9] * 3), ("other-*", [0.5] * 3)):
+        assert sorted(store.read(root, "effects", names=names)["score_ccc"].to_pylist()) == expected
+
+
+def test_a_scanned_table_has_a_file_of_its_own_in_place_of_compacted_rows(root: Path) -> None:
+    def item(trial: str, error: float) -> dict[str, object]:
+        key = {"trial": trial, "block": "0-0", "seed": 0, "intervention": "a", "set": "named", "item": "red"}
+        return {**key, "error_after": error}
+
+    store.write(root, "items", "s.all", [item("z", 0.1), item("y", 0.2)])
+    store.write(root, "items", "z-0-0", [item("z", 0.9)])
+    asked = [{"sweep": "s", "number": i, "trial": name, "members": 1, "first_seed": 0} for i, name in enumerate("yz")]
+    store.write(root, "proposals", "s.all", asked)
+    rows = store.query(root, "SELECT trial, error_after FROM items ORDER BY trial").to_pylist()
+    assert [(row["trial"], row["error_after"]) for row in rows] == [("y", 0.2), ("z", 0.9)]
+
+
+def test_of_rows_with_equal_keys_that_of_the_first_block_is_kept(root: Path) -> None:
+    rows = [{"trial": "t", "block": block, "seed": seed} for block, seed in (("2-3", 2), ("0-2", 2), ("2-3", 3))]
+    kept = store.first_block(store.conform("members", rows), ["seed"])
+    assert kept.select(["block", "seed"]).to_pylist() == [{"block": "0-2", "seed": 2}, {"block": "2-3", "seed": 3}]
+
+
+def test_the_columns_that_files_lack_are_named_also_of_compacted_ones(root: Path) -> None:
+    rows = [{**row, "trial": trial} for trial in "ab" for row in effect_rows()]
+    path = store.write(root, "effects", "s.all", rows)
+    assert store.columns_lacked(root, "effects", "a-*") == set()
+    pq.write_table(pq.read_table(path).drop_columns(["score_ccc"]), path)
+    assert store.columns_lacked(root, "effects", "a-*") == {"score_ccc"}
+    assert store.columns_lacked(root, "effects", "c-*") == set()
+    store.write(root, "effects", "a-0-3", [row for row in rows if row["trial"] == "a"])
+    assert store.columns_lacked(root, "effects", "a-*") == set()
+    assert store.columns_lacked(root, "effects", "b-*") == {"score_ccc"}

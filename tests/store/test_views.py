@@ -1,5 +1,6 @@
 """The views' numbers, against the same numbers computed with numpy from what was written."""
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -161,6 +162,17 @@ def test_trials_have_parameters_objectives_and_costs(sample: Sample) -> None:
         (f"model-of-{SHARED}", 4.0, 112.0),
     ]
     assert [row["error"] for row in rows] == [None, None, "out of memory", None]
+
+
+def test_a_trial_costs_a_sweep_the_blocks_alone_that_have_its_members(sample: Sample, tmp_path: Path) -> None:
+    shutil.copytree(sample.root, tmp_path / "own")
+    store.write(tmp_path / "own", "proposals", "few-0", [proposal("few", 0, SHARED, 5, 0)])
+    rows = store.query(tmp_path / "own", "SELECT sweep, train_s, wall_s FROM trials WHERE number = 0").to_pylist()
+    assert {row["sweep"]: (row["train_s"], row["wall_s"]) for row in rows} == {
+        "few": (2.0, 3.0),
+        "narrow": (4.0, 6.0),
+        "wide": (4.0, 6.0),
+    }
 
 
 def test_no_column_of_a_proposal_is_lost_among_the_trials(sample: Sample) -> None:

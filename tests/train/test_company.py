@@ -217,7 +217,7 @@ RULE = {"kind": "move", "name": "m", "measure": "recon", "below": 0.1, "paramete
 @pytest.mark.parametrize(
     "changes",
     [
-        {"schedule": {**SCHEDULE, "steps": 23}},
+        {"schedule": {**SCHEDULE, "steps": 25}},
         {"schedule": {**SCHEDULE, "batch_size": 32}},
         {"schedule": {**SCHEDULE, "final_step": "repeat"}},
         {"schedule": {**SCHEDULE, "timing": "linear"}},

@@ -1,34 +1,20 @@
-"""A sweep file in; fixed values, a search space, objectives, constraints and a budget out.
-
-A sweep file is TOML. Its tables data, model, terms, schedule, concepts and interventions make one trial (see `spec`).
-With a [search] table, a value anywhere in them may be `"$name"` or `"0.5 * $name"`, where `name` is a parameter under
-[search.space]; every parameter says where the search starts, and the first trial is the one made of those values.
-"""
+"""The parts of a sweep file: what is fixed, what is searched and how, what is kept; a trial at each point."""
 
 import hashlib
 import json
-import math
 import re
-import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import product
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from prepe import spec
-from prepe.catalog import Part, PositiveInt, unknown
-from prepe.errors import PrepeError
-from prepe.keyframes import expand_dopesheets
-from prepe.measure import Claim, Constraint, Objective
+from prepe.catalog import Count, Part, PositiveInt, unknown
+from prepe.measures import Claim, Constraint, Objective
 
-_BODY = ("data", "model", "terms", "schedule", "concepts", "interventions", "cycle")
-_LISTS = ("objectives", "constraints", "claims")
-_REFERENCE = re.compile(r"(?:(?P<factor>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*)?\$(?P<name>\w+)")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+REFERENCE = re.compile(r"(?:(?P<factor>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*)?\$(?P<name>\w+)")
 _LARGEST_SEED = 2**31
-_LARGEST_GRID = 10_000
 Params = dict[str, int | float | str]
 """A value for every parameter of the space; `variant` names one of the file's variants, if it has any."""
 
@@ -41,11 +27,13 @@ def _number(value: Any) -> Any:
 
 Number = Annotated[int | float, BeforeValidator(_number)]
 
+_Whole = Annotated[int, Field(ge=-(2**31), le=2**31)]
+
 
 class Distribution(Part):
     """Where a parameter may lie: exactly one of `int`, `float`, `log` (a range) or `choice` (a list), and its start."""
 
-    int_: Annotated[tuple[int, int] | None, Field(alias="int", strict=False)] = None
+    int_: Annotated[tuple[_Whole, _Whole] | None, Field(alias="int", strict=False)] = None
     float_: Annotated[tuple[float, float] | None, Field(alias="float", strict=False)] = None
     log: Annotated[tuple[float, float] | None, Field(strict=False)] = None
     choice: Annotated[tuple[Number, ...] | None, Field(strict=False, min_length=1)] = None
@@ -124,9 +112,9 @@ class Search(Part):
     """How the space is searched: parameters, sampler and budget; `grid` tries every point of choices and integers."""
 
     space: Annotated[dict[str, Distribution], Field(min_length=1)]
-    trials: PositiveInt | None = None
+    trials: Count | None = None
     sampler: Literal["tpe", "nsga2", "random", "grid"] = "tpe"
-    startup_trials: PositiveInt = 10
+    startup_trials: Count = 10
     seed: Annotated[int, Field(ge=0, le=_LARGEST_SEED)] = 0
 
 
@@ -140,13 +128,13 @@ class Record(Part):
     history_stride: PositiveInt = 15
     checkpoints: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = ()
     snapshots: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = ()
-    shown_members: Annotated[int, Field(ge=0)] = 1
+    shown_members: Annotated[int, Field(ge=0, le=100_000)] = 1
 
 
 class Resources(Part):
     """What one job asks for, and how many trials of one shape it trains in one batch."""
 
-    pack: PositiveInt = 1
+    pack: Count = 1
     concurrency: PositiveInt | None = None
     cpus: PositiveInt = 1
     gpus: Annotated[float, Field(ge=0)] = 0.0
@@ -161,7 +149,7 @@ class Sweep(Part):
 
     name: str
     question: str
-    members: PositiveInt
+    members: Count
     first_seed: Annotated[int, Field(ge=0, le=_LARGEST_SEED)] = 0
     twin: bool = True
     record: Record = Record()
@@ -236,176 +224,6 @@ def digest(sweep: Sweep) -> str:
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def load(path: str | Path, *, trials: int | None = None, members: int | None = None) -> Sweep:
-    """Read and check a sweep file.
-
-    Args:
-        path: a TOML file; its stem is the sweep's name.
-        trials: overrides the file's number of trials.
-        members: overrides the file's number of members.
-
-    Raises:
-        PrepeError: naming the file, the path in it, the value, and what is allowed.
-    """
-    path = Path(path)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PrepeError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PrepeError(f"{path}: not valid TOML: {error}") from None
-    if members is not None:
-        table["members"] = members
-    if trials is not None:
-        if not isinstance(table.get("search"), dict):
-            raise PrepeError(f"{path}: trials: the file has no [search] table, so it has exactly one trial")
-        table["search"]["trials"] = trials
-    try:
-        return from_table(path.stem, expand_dopesheets(table, path.parent))
-    except PrepeError as error:
-        raise PrepeError(f"{path}: {error}") from None
-
-
-def from_table(name: str, table: dict[str, Any]) -> Sweep:
-    """Check a sweep given as a table of plain values.
-
-    Raises:
-        PrepeError: naming the path in the table, the value, and what is allowed.
-    """
-    if not _NAME.fullmatch(name):
-        raise PrepeError(
-            f"the file's stem {name!r} is the sweep's name, and part of others; "
-            "allowed: letters, digits, '-', '_' and '.', the first a letter or a digit"
-        )
-    head = {key: value for key, value in table.items() if key not in _BODY}
-    allowed = [key for key in Sweep.model_fields if key not in ("name", "body")] + list(_BODY)
-    for key in head:
-        if key not in allowed:
-            raise PrepeError(unknown(key, allowed))
-    for key in _LISTS:
-        if not isinstance(head.get(key, []), list):
-            raise PrepeError(f"{key}: a list of tables is needed here, each headed [[{key}]]")
-        head[key] = tuple(head.get(key, []))
-    try:
-        sweep = Sweep.model_validate({**head, "name": name, "body": {key: table[key] for key in _BODY if key in table}})
-    except ValidationError as error:
-        raise PrepeError(spec.explain(error, head)) from None
-    _check(sweep)
-    return sweep
-
-
-def _check(sweep: Sweep) -> None:
-    """Check what only shows with values filled in: at the start, and at the ends of every parameter."""
-    _check_references(sweep.body, sweep.variants, sweep.space)
-    _check_points(sweep)
-    start = sweep.trial(sweep.start())
-    for name in sweep.variants:
-        try:
-            sweep.trial(sweep.start() | {"variant": name})
-        except PrepeError as error:
-            raise PrepeError(f"{error} (with variants.{name})") from None
-    for i, claim in enumerate(sweep.claims):
-        _check_claim(sweep, claim, f"claims[{i}]")
-    for key, measures in (("objectives", sweep.objectives), ("constraints", sweep.constraints)):
-        for i, measure in enumerate(measures):
-            fault = measure.fault(start, sweep.members)
-            if fault:
-                raise PrepeError(f"{key}[{i}].{fault}")
-            if measure.name in [each.name for each in measures[:i]]:
-                raise PrepeError(f"{key}[{i}]: {measure.name!r} stands twice; allowed: each once")
-    if sweep.points() is None and not sweep.objectives:
-        raise PrepeError("objectives: a search needs at least one [[objectives]] table")
-    for name, each in sweep.space.items():
-        for value in each.probes():
-            try:
-                sweep.trial(sweep.start() | {name: value})
-            except PrepeError as error:
-                raise PrepeError(f"{error} (with {name} = {value}, which search.space.{name} allows)") from None
-    _check_trials(sweep)
-
-
-def _check_claim(sweep: Sweep, claim: Claim, path: str) -> None:
-    """Check that a claim's metric is one of the trial that it is about, and that there is one such trial."""
-    if claim.variant is not None and claim.variant not in sweep.variants:
-        raise PrepeError(f"{path}.variant: {unknown(claim.variant, sweep.variants, 'variant')}")
-    start = sweep.start() if claim.variant is None else sweep.start() | {"variant": claim.variant}
-    fault = claim.fault(sweep.trial(start), sweep.members)
-    if fault:
-        raise PrepeError(f"{path}.{fault}")
-    trials = sweep.trials // (1 if claim.variant is None else len(sweep.variants))
-    if claim.metric is not None and trials > 1:
-        raise PrepeError(
-            f"{path}.metric: {trials} trials have it; allowed: the variant of one trial, or sql that selects one value "
-            "a seed"
-        )
-
-
-def _check_trials(sweep: Sweep) -> None:
-    """Check that the points of a sweep where these are fixed are all valid, and trials that differ."""
-    points: dict[str, Params] = {}
-    for point in sweep.points() or ():
-        try:
-            name = sweep.trial(point).digest()
-        except PrepeError as error:
-            raise PrepeError(f"{error} (with {_words(point)})") from None
-        if name in points:
-            raise PrepeError(
-                f"{'search.space' if sweep.space else 'variants'}: {_words(points[name])} and {_words(point)} are one "
-                "and the same trial; allowed: points that differ in what is trained or measured"
-            )
-        points[name] = point
-
-
-def _words(point: Params) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in point.items())
-
-
-def _check_points(sweep: Sweep) -> None:
-    """Check that a search has a budget and a sampler that fit its space."""
-    if sweep.search is None:
-        return
-    if sweep.search.sampler != "grid":
-        if sweep.variants:
-            raise PrepeError(f'variants: a search by {sweep.search.sampler!r} has none; allowed: sampler = "grid"')
-        if sweep.search.trials is None:
-            raise PrepeError("search.trials: missing, and it has no default")
-        return
-    if endless := [name for name, each in sweep.space.items() if each.choice is None and each.int_ is None]:
-        raise PrepeError(f"search.space.{endless[0]}: a grid needs a finite parameter; allowed: int or choice")
-    size = math.prod(len(each.values()) for each in sweep.space.values()) * max(len(sweep.variants), 1)
-    if size > _LARGEST_GRID:
-        raise PrepeError(f"search.space: a grid of {size} points; allowed: at most {_LARGEST_GRID}")
-
-
-def _check_references(
-    body: dict[str, Any], variants: dict[str, dict[str, Any]], space: dict[str, Distribution]
-) -> None:
-    """Check that every text with a `$` is a reference to a parameter, and that every parameter is used."""
-    used = set()
-    for path, text in (*_references(body), *_references(variants, "variants")):
-        match = _REFERENCE.fullmatch(text)
-        if not match:
-            raise PrepeError(f"{path}: {text!r} is not understood; allowed: '$name', or a factor as in '0.5 * $name'")
-        if match["name"] not in space:
-            raise PrepeError(f"{path}: {unknown(match['name'], space, 'parameter')} (those in [search.space])")
-        used.add(match["name"])
-    for name in space:
-        if name not in used:
-            raise PrepeError(f"search.space.{name}: '${name}' stands nowhere in the file; allowed: used parameters")
-
-
-def _references(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Give every text with a `$` in a table, after its path."""
-    if isinstance(value, dict):
-        for key, each in value.items():
-            yield from _references(each, f"{path}.{key}" if path else key)
-    elif isinstance(value, list):
-        for i, each in enumerate(value):
-            yield from _references(each, f"{path}[{i}]")
-    elif isinstance(value, str) and "$" in value:
-        yield path, value
-
-
 def _laid_over(table: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Return a table with changes: tables are joined, anything else is replaced, and what is false is taken out."""
     merged = dict(table)
@@ -425,7 +243,7 @@ def _filled(value: Any, params: Params) -> Any:
         return {key: _filled(each, params) for key, each in value.items()}
     if isinstance(value, list):
         return [_filled(each, params) for each in value]
-    match = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    match = REFERENCE.fullmatch(value) if isinstance(value, str) else None
     if not match:
         return value
     number = params[match["name"]]

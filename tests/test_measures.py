@@ -8,7 +8,7 @@ import tiny
 from pydantic import ValidationError
 
 from prepe.catalog import MEMBER_METRICS
-from prepe.measure import Claim, Constraint, Measure
+from prepe.measures import Claim, Constraint, Measure
 
 SAYS = {"says": "It is so", "metric": "recon_mse"}
 BOUNDS: dict[str, tuple[dict[str, float], tuple[float | None, float | None]]] = {

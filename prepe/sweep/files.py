@@ -1,0 +1,77 @@
+"""A sweep file, or its table, in; a checked sweep out."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from prepe import spec
+from prepe.catalog import unknown
+from prepe.errors import PrepeError
+from prepe.keyframes import expand_dopesheets
+from prepe.sweep.checks import check
+from prepe.sweep.parts import Sweep
+
+_BODY = ("data", "model", "terms", "schedule", "concepts", "interventions", "cycle")
+_LISTS = ("objectives", "constraints", "claims")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def load(path: str | Path, *, trials: int | None = None, members: int | None = None) -> Sweep:
+    """Read and check a sweep file.
+
+    Args:
+        path: a TOML file; its stem is the sweep's name.
+        trials: overrides the file's number of trials.
+        members: overrides the file's number of members.
+
+    Raises:
+        PrepeError: naming the file, the path in it, the value, and what is allowed.
+    """
+    path = Path(path)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PrepeError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PrepeError(f"{path}: not valid TOML: {error}") from None
+    if members is not None:
+        table["members"] = members
+    if trials is not None:
+        if not isinstance(table.get("search"), dict):
+            raise PrepeError(f"{path}: trials: the file has no [search] table, so it has exactly one trial")
+        table["search"]["trials"] = trials
+    try:
+        return from_table(path.stem, expand_dopesheets(table, path.parent))
+    except PrepeError as error:
+        raise PrepeError(f"{path}: {error}") from None
+
+
+def from_table(name: str, table: dict[str, Any]) -> Sweep:
+    """Check a sweep given as a table of plain values.
+
+    Raises:
+        PrepeError: naming the path in the table, the value, and what is allowed.
+    """
+    if not _NAME.fullmatch(name):
+        raise PrepeError(
+            f"the file's stem {name!r} is the sweep's name, and part of others; "
+            "allowed: letters, digits, '-', '_' and '.', the first a letter or a digit"
+        )
+    head = {key: value for key, value in table.items() if key not in _BODY}
+    allowed = [key for key in Sweep.model_fields if key not in ("name", "body")] + list(_BODY)
+    for key in head:
+        if key not in allowed:
+            raise PrepeError(unknown(key, allowed))
+    for key in _LISTS:
+        if not isinstance(head.get(key, []), list):
+            raise PrepeError(f"{key}: a list of tables is needed here, each headed [[{key}]]")
+        head[key] = tuple(head.get(key, []))
+    try:
+        sweep = Sweep.model_validate({**head, "name": name, "body": {key: table[key] for key in _BODY if key in table}})
+    except ValidationError as error:
+        raise PrepeError(spec.explain(error, head)) from None
+    check(sweep)
+    return sweep
