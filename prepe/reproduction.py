@@ -17,6 +17,7 @@ from prepe import custom, data, evaluate, interventions, models, report, spec, s
 from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, Intervention, Place
 from prepe.errors import PrepeError
 from prepe.models import Forward, Model
+from prepe.rows import block_name, of_training, with_constants
 
 FROM_WEIGHTS_TOLERANCE = 1e-5
 _FALSE_ALARM = 0.0027
@@ -274,12 +275,12 @@ def _measured_again(again: spec.Trial, seeds: list[int], results: Path, device: 
         twin_mse = evaluate.reconstruction(again.twin.data, again.twin.model, twin_params, device)
         twin_mse = np.where([row["broken"] for row in twins], np.nan, twin_mse)
     measured = evaluate.evaluate(again, seeds, params, broken, twin_mse, device)
-    ids = {"trial": again.digest(), "block": trial.block_name(seeds)}
-    members = [{**ids, **row, **trial.of_training(kept)} for row, kept in zip(measured.members, rows, strict=True)]
+    ids = {"trial": again.digest(), "block": block_name(seeds)}
+    members = [{**ids, **row, **of_training(kept)} for row, kept in zip(measured.members, rows, strict=True)]
     return {
         "members": store.conform("members", members),
         "effects": store.conform("effects", [{**ids, **row} for row in measured.effects]),
-        "items": store.conform("items", trial.with_constants(measured.items, ids)),
+        "items": store.conform("items", with_constants(measured.items, ids)),
     }
 
 

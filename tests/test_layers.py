@@ -26,6 +26,7 @@ LAYERS = (  # from the ground up: a part imports from the rows above it, and fro
     ("attacks",),
     ("evaluate",),
     ("report",),
+    ("rows",),
     ("trial",),
     ("reproduction", "launch"),
     ("weights", "replay"),

@@ -19,6 +19,7 @@ from command import SOURCE, contents
 
 from prepe import reproduction, spec, store, train, trial
 from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, STAGE_METRICS
+from prepe.rows import block_name
 from prepe.spec import Trial
 from prepe.store.schema import SCHEMAS
 from prepe.store.write import KEYS
@@ -283,7 +284,7 @@ def test_progress_names_what_is_being_done() -> None:
 )
 def test_seeds_are_split_into_blocks_of_consecutive_ones(seeds: list[int], runs: list[list[int]]) -> None:
     assert trial.blocks(seeds) == runs
-    assert [trial.block_name(run) for run in runs] == [f"{run[0]}-{run[-1]}" for run in runs]
+    assert [block_name(run) for run in runs] == [f"{run[0]}-{run[-1]}" for run in runs]
 
 
 # --- the store -------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from prepe import custom, store, trial
 from prepe.errors import PrepeError
 from prepe.launch.job import Proposal, Row, stored, work
 from prepe.launch.lock import sole_driver
+from prepe.rows import block_name
 from prepe.spec import Trial
 from prepe.sweep import Sweep, digest
 
@@ -171,7 +172,7 @@ def _lacking(wanted: Trial, seeds: list[int], results: Path) -> str:
         kept = store.read(results, "models", columns=["seed"], names=f"{training.digest()}-*")["seed"].to_pylist()
         missing = trial.blocks(sorted(set(seeds) - set(kept)))
         if missing:
-            blocks = ", ".join(map(trial.block_name, missing))
+            blocks = ", ".join(map(block_name, missing))
             lacking.append(f"{what} {training.digest()} of seeds {blocks}")
     return "; ".join(lacking)
 

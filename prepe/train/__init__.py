@@ -1,7 +1,8 @@
 """Training: a `Training` and seeds in; trained members, their history and their costs out."""
 
+from prepe.train.device import arithmetic, choose_device
 from prepe.train.feed import share
-from prepe.train.loop import Report, arithmetic, choose_device, shape, train, train_pack
+from prepe.train.loop import Report, shape, train, train_pack
 from prepe.train.record import Checkpoint, Trained
 from prepe.train.update import State, Update, corrections
 

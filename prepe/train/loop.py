@@ -8,7 +8,6 @@ member 7 among sixty. Several trainings that differ only in what their schedules
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -18,11 +17,11 @@ from torch import Tensor
 
 from prepe import data, models, regularizers
 from prepe.catalog import AnchorCapturedTerm
-from prepe.errors import PrepeError
 from prepe.keyframes import phase_starts
 from prepe.scheduler import Scheduler, table
 from prepe.spec import LOSS, Training
 from prepe.sweep import Record
+from prepe.train.device import arithmetic, choose_device
 from prepe.train.feed import Feed, Labels
 from prepe.train.record import Checkpoint, LabelCounter, Losses, Trained, snapshot
 from prepe.train.update import Batch, State, Update, captured_graph, corrections
@@ -30,19 +29,6 @@ from prepe.train.update import Batch, State, Update, captured_graph, corrections
 _REPORT_STEPS = 50
 Report = Callable[[int, int], None]
 Step = Callable[[Batch, Tensor, Tensor | None], None]
-
-
-def choose_device(name: str = "auto") -> torch.device:
-    """Return the device called `name`; `auto` takes a GPU when there is one.
-
-    Raises:
-        PrepeError: there is no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cpu" or (name.startswith("cuda") and torch.cuda.is_available()):
-        return torch.device(name)
-    raise PrepeError(f"device: {name!r} is not to be had here; allowed: auto, cpu, and cuda where there is a GPU")
 
 
 def shape(training: Training) -> str:
@@ -109,24 +95,6 @@ def train_pack(
         each.wall_s = (time.perf_counter() - began) / len(trainings)
         each.cpu_s = (time.process_time() - cpu_began) / len(trainings)
     return results
-
-
-@contextmanager
-def arithmetic(place: torch.device) -> Iterator[None]:
-    """Have one thread on a CPU, and denormal numbers taken for zero, while in this context.
-
-    Products split over threads add up in another order, and more CPUs do more trials; high powers of small cosines are
-    denormal, and slow on some processors.
-    """
-    threads, flushed = torch.get_num_threads(), bool((torch.full((1,), 1e-40) * 1 == 0).item())
-    torch.set_flush_denormal(True)
-    if place.type == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_flush_denormal(flushed)
 
 
 @dataclass(frozen=True)
