@@ -210,6 +210,7 @@ def _curves(axes: Axes, column: _Column, top: float, first: bool) -> None:
     own = colors(rows, "x")
     for value in np.unique(at[:, 2]):
         mine = np.flatnonzero(at[:, 2] == value)
+        mine = mine[np.argsort(at[mine, 0], kind="stable")]
         x, y = at[mine, 0], error[mine]
         segments = np.stack([np.stack([x[:-1], y[:-1]], -1), np.stack([x[1:], y[1:]], -1)], axis=1)
         axes.plot(x, y, color=style.muted(), lw=2.4, alpha=0.5)

@@ -84,8 +84,12 @@ class Schedule(Part):
         if not isinstance(keyframes, list | tuple) or not all(isinstance(frame, dict) for frame in keyframes):
             return keyframes
         steps = [frame.get("step") for frame in keyframes]
-        if not any(isinstance(step, str) for step in steps):
-            return keyframes
+        plain = [isinstance(step, str | int) and not isinstance(step, bool) for step in steps]
+        if not any(isinstance(step, str) for step in steps) or not all(plain):
+            return keyframes  # nothing is relative, or something else is wrong, which each keyframe says of itself
+        for i, step in enumerate(steps):
+            if isinstance(step, int) and step < 0:
+                raise ValueError(f"[{i}].step: {step} is below 0; {STEP_FORMS}")
         found = resolve([str(step) for step in steps])
         for i, (written, step) in enumerate(zip(steps, found, strict=True)):
             if step is None:

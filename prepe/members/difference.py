@@ -26,8 +26,8 @@ class Paired:
         mean, median: of the differences b - a.
         mean_low, mean_high, median_low, median_high: their 95 % bootstrap intervals; NaN for one seed.
         b_better: share of seeds in which b is better than a; None where neither way is better.
-        verdict: `better` or `worse`, of B (`higher` or `lower` where neither way is better), or `unresolved` if the
-            interval of the mean holds 0.
+        verdict: `better` or `worse`, of B (`higher` or `lower` where neither way is better), `equal` if no seed
+            differs, or `unresolved` if the interval of the mean holds 0.
     """
 
     intervention: str | None
@@ -100,6 +100,8 @@ def _paired(a: Members, b: Members, metric: str, place: str | None) -> Paired:
 
 
 def _verdict(goal: str, low: float, high: float) -> str:
+    if low == high == 0:
+        return "equal"
     if math.isnan(low) or low <= 0 <= high:
         return UNRESOLVED
     if goal == "gate":

@@ -190,7 +190,8 @@ _SUMMARIES = f"""
     SELECT sweep, trial, variant, intervention, metric, count(*) AS members,
            quantile_cont(value, 0.5) AS median, quantile_cont(value, 0.25) AS q25, quantile_cont(value, 0.75) AS q75,
            avg(value ORDER BY value) AS mean,
-           CASE WHEN bool_and(isfinite(value)) THEN stddev_samp(value ORDER BY value) FILTER (isfinite(value)) END AS sd,
+           CASE WHEN bool_and(isfinite(value))
+                THEN stddev_samp(value ORDER BY value) FILTER (isfinite(value)) END AS sd,
            sign * list_avg(list_sort(list(sign * value))[1:ceil(count(*) / 10)::BIGINT]) AS worst_decile,
            min(value) AS min, max(value) AS max
     FROM counted GROUP BY sweep, trial, variant, intervention, metric, sign

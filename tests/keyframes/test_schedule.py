@@ -116,3 +116,19 @@ def test_keyframes_out_of_order_or_at_one_step_are_refused(steps: tuple[int, ...
 def test_a_value_that_is_no_finite_number_of_zero_or_more_is_refused(value: object) -> None:
     with pytest.raises(ValidationError):
         Schedule.model_validate({"keyframes": [{"step": 0, "lr": value}]})
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [([0, "+5", -5], r"\[2\].step: -5 is below 0"), ([-3, "+5", 9], r"\[0\].step: -3 is below 0")],
+)
+def test_a_negative_step_is_not_taken_for_a_relative_one(steps: list[int | str], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Schedule.model_validate({"keyframes": [{"step": step, "values": {"lr": 0.1}} for step in steps]})
+
+
+def test_a_missing_step_beside_relative_ones_is_said_to_be_missing() -> None:
+    with pytest.raises(ValueError, match="step"):
+        Schedule.model_validate(
+            {"keyframes": [{"step": 0, "values": {}}, {"values": {}}, {"step": "+5", "values": {}}]}
+        )

@@ -25,7 +25,7 @@ def test_a_trial_does_not_differ_from_itself(variants: Path) -> None:
     rows = prepe.diff("two:linear", "two:linear", results=variants)
     assert len(rows) > 40
     for row in rows:
-        assert (row.mean, row.median, row.a, row.verdict) == (0, 0, row.b, "unresolved"), row
+        assert (row.mean, row.median, row.a, row.verdict) == (0, 0, row.b, "equal"), row
         assert row.b_better in (0, None)
 
 
@@ -57,13 +57,13 @@ def test_pairing_resolves_a_small_shift_under_a_large_spread_of_seeds(make: Make
     b = make(seeds=SEEDS, ablate=dict.fromkeys(("score_ccc", "collateral", "damage"), base + 0.1 + noise))
     verdicts = {row.metric: (row.verdict, row.b_better) for row in diff(a, b)}
     assert verdicts == {
-        "broken": ("unresolved", 0),
+        "broken": ("equal", 0),
         "score_ccc": ("better", 1),
         "collateral": ("worse", 0),
         "damage": ("higher", None),
     }
     assert {row.metric: row.verdict for row in diff(b, a)} == {
-        "broken": "unresolved",
+        "broken": "equal",
         "score_ccc": "worse",
         "collateral": "better",
         "damage": "lower",
