@@ -29,7 +29,7 @@ _REFERENCE = r"(([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)\s*\*\s*)?\$\w+"
 _STEP = r"\d+|[+-][1-9]\d*|[+-]0?\.\d+"
 _BODY = (
     *(part for members in (DATA, MODELS, TERMS, OPERATORS) for part in members.values()),
-    *(catalog.CustomModel, catalog.CustomTerm, Schedule, Concept, Cycle),
+    *(catalog.CustomModel, catalog.CustomTerm, catalog.Route, Schedule, Concept, Cycle),
 )
 """The parts in which a reference to a parameter can stand for a number."""
 _EXACTLY_ONE: dict[type[Part], tuple[str, ...]] = {
@@ -74,6 +74,7 @@ def _tables(suffix: str = "") -> dict[str, Node]:
         "data": member("kind", DATA),
         "model": member("kind", MODELS, catalog.CustomModel),
         "terms": {"type": "object", "additionalProperties": member("kind", TERMS, catalog.CustomTerm)},
+        "routes": {"type": "object", "additionalProperties": _ref(catalog.Route, suffix)},
         "schedule": _ref(Schedule, suffix),
         "concepts": {"type": "object", "additionalProperties": _ref(Concept, suffix)},
         "interventions": {"type": "array", "items": member("operator", OPERATORS)},

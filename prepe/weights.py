@@ -18,7 +18,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from prepe import custom, data, evaluate, models, spec, store
-from prepe.catalog import Deletion, Intervention, unknown
+from prepe.catalog import Deletion, Fitted, Intervention, unknown
 from prepe.errors import PrepeError
 from prepe.interventions import Edited
 from prepe.models import packed
@@ -40,7 +40,7 @@ class Exported:
 def export(
     name: str,
     member: int,
-    results: Path,
+    results: store.Root,
     *,
     folder: Path | None = None,
     intervention: str | None = None,
@@ -72,9 +72,13 @@ def export(
     task = data.task(stored.training.data)
     model = models.build(stored.training.model, task)
     plain = Edited(model, model.unpack(params.double()))
+    if part and not _edits_weights(part):
+        part = evaluate.pinned(stored, part, task, member, plain)
+        kept = tuple(part if each.label == part.label else each for each in stored.interventions)
+        stored = stored.model_copy(update={"interventions": kept})
     edited = evaluate.edit(stored, part, task, seeds, plain) if part else plain
     tensors = _tensors(edited)
-    where = folder or results / "exports"
+    where = folder or store.local_folder(results) / "exports"
     stem = "-".join([facts["trial"], str(member), *([part.label] if part else [])])
     weights = to_safetensors(tensors, {"about": f"{stem}.json"})  # one entry: several are in no fixed order
     about = {
@@ -141,7 +145,8 @@ def load(path: str | Path, allow_imports: bool = False) -> Loaded:
     if shapes != dict(layout) or {name: list(each.shape) for name, each in tensors.items()} != shapes:
         raise PrepeError(f"{file}: its weights are not those of {path.with_suffix('.json')}; allowed: files that fit")
     part = _chosen(stored, about["trial"], label)
-    done_at_calls = (part, stored.places(part)) if part and not _edits_weights(part) else None
+    places = [place for place in stored.places(part) if not isinstance(place, Fitted)] if part else []
+    done_at_calls = (part, places) if part and not _edits_weights(part) else None
     module = Member(model, packed(tensors, model.layout), task.output_range, done_at_calls)
     return Loaded(module.eval(), directions_of(stored))
 

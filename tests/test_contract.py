@@ -101,11 +101,18 @@ def term_row(kind: str, of: str = "term", **own: Any) -> Row:
         if isinstance(part, catalog.AnchorCapturedTerm):  # the first samples are where the items are now
             captured[part.key()] = x.new_zeros(len(part.items), 3), torch.full_like(x[..., : len(part.items), :], 0.3)
         context = Context(
-            x, x, x, {"bottleneck": x}, captured=captured, activations=lambda inputs, _: x[..., : inputs.shape[-2], :]
+            x,
+            x,
+            x,
+            {"bottleneck": x},
+            labels={"red": (x.detach()[..., 0] > 0.5).to(x.dtype)},
+            decode=lambda z: z.square() - z.flip(-1),
+            captured=captured,
+            activations=lambda inputs, _: x[..., : inputs.shape[-2], :],
         )
         return term(context)
 
-    return Row(of, kind, call, longer)
+    return Row(of, kind, call, longer, differentiable=kind != "fallback")  # some of it is taken as given
 
 
 def operator_part(operator: str, **own: Any) -> Intervention:
@@ -146,6 +153,8 @@ def metric_row(name: str) -> Row:
         before, after = np.moveaxis(x.numpy(), -2, 0)
         if name == "score_ccc_other":
             return torch.as_tensor(selectivity.concordance(after - before, 0.25 * LAB**3))
+        if name.startswith("bound"):
+            return torch.as_tensor(selectivity.bound(after - before, np.abs(before))[name])
         if name == "score_r2":
             return torch.as_tensor(selectivity.score_r2(SIMILARITY, after, 3.0))
         return torch.as_tensor(selectivity.effects(before, after, SIMILARITY, 3.0, 0.25)[name])
@@ -167,7 +176,11 @@ EDITS: list[tuple[str, Axis | Vector, dict[str, Any]]] = [
     ("repel", OPPOSED, {"mapper": {"start": 0.3, "end": 0.6}}),
     ("repel", OFF_AXES, {}),
 ]
-TWO_SIDED: list[tuple[str, Axis | Vector, dict[str, Any]]] = [("project", RED, {}), ("project", OFF_AXES, {})]
+TWO_SIDED: list[tuple[str, Axis | Vector, dict[str, Any]]] = [
+    ("project", RED, {}),
+    ("project", OFF_AXES, {}),
+    ("project", OFF_AXES, {"renormalize": True}),
+]
 ROWS = [
     model_row("autoencoder"),
     model_row("autoencoder", activation="relu", normalize="none", output="sigmoid"),
@@ -177,8 +190,13 @@ ROWS = [
     term_row("anchor", direction=[0.48, -0.6, 0.64]),
     term_row("anti_anchor", direction={"axis": 1, "sign": -1}),
     term_row("anti_anchor", direction={"axis": 1}, form="full"),
+    term_row("classify", direction={"axis": 0}, label="red", positive=3.0),
+    term_row("classify", direction=[0.48, -0.6, 0.64], label="red", scale=2.0, middle=0.0),
     term_row("subspace", axes=[1]),
     term_row("anti_subspace", axes=[0, 2]),
+    term_row("fallback", direction={"axis": 0}),
+    term_row("fallback", direction=[0.48, -0.6, 0.64]),
+    term_row("fallback", direction={"axes": [0, 2]}),
     term_row("separate", power=100),
     term_row("separate", power=10, shift=False),
     term_row("unit_norm"),
@@ -200,7 +218,7 @@ ROWS = [
     operator_row("prune", OFF_AXES),
     operator_row("project", RED),
     *(edit_row(operator, direction, **own) for operator, direction, own in (*EDITS, *TWO_SIDED)),
-    *(metric_row(name) for name in EFFECT_METRICS if name not in tiny.OF_ATTACKS),
+    *(metric_row(name) for name in EFFECT_METRICS if name not in tiny.OF_ONE),
 ]
 EVERY = pytest.mark.parametrize("row", ROWS, ids=[f"{row.of}-{row.name}-{i}" for i, row in enumerate(ROWS)])
 SMOOTH = [row for row in ROWS if row.differentiable]
@@ -217,7 +235,7 @@ def close(a: Tensor, b: Tensor) -> None:
 )
 def test_every_member_of_the_catalog_has_a_row(of: str, members: dict[str, object]) -> None:
     rows = {row.name for row in ROWS if row.of == of}
-    assert rows == set(members) - set(tiny.OF_ATTACKS)  # which need a whole trial, and are in one below
+    assert rows == set(members) - {*tiny.OF_ONE, *tiny.OF_TRIALS}  # which need a whole trial, and are in one below
 
 
 @EVERY
@@ -319,7 +337,7 @@ def test_a_deletion_of_nothing_is_the_identity(delete: Callable[..., dict[str, T
         edit_of("suppress", RED),
         edit_of("suppress", OFF_AXES),
         edit_of("suppress", RED, gate={"start": 0.4}),
-        *(edit_of(operator, direction) for operator, direction, _ in TWO_SIDED),
+        *(edit_of(operator, direction, **own) for operator, direction, own in TWO_SIDED),
     ],
 )
 def test_a_projection_done_twice_is_done_once(edit: Callable[[Tensor], Tensor]) -> None:
@@ -384,10 +402,10 @@ def test_an_effects_metric_is_the_same_alone_and_among_others(
             (row["seed"], row["intervention"]): row[name]
             for outcome in outcomes
             for row in outcome.tables["effects"]
-            if name not in tiny.OF_ATTACKS or row["intervention"] == "attacked"
+            if tiny.OF_ONE.get(name, row["intervention"]) == row["intervention"]
         }
 
-    labels = ["attacked"] if name in tiny.OF_ATTACKS else [each["label"] for each in tiny.WHOLE["interventions"]]
+    labels = [tiny.OF_ONE[name]] if name in tiny.OF_ONE else [each["label"] for each in tiny.WHOLE["interventions"]]
     assert set(values([together])) == {(seed, label) for seed in range(MEMBERS) for label in labels}
     assert all(np.isfinite(value) for value in values([together]).values())
     assert values([together]) == values(alone)

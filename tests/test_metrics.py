@@ -287,7 +287,7 @@ def test_no_value_is_worse_than_a_broken_members(name: str, metric: Metric) -> N
 # --- trained members, measured a plain way ---------------------------------------------------------------------------
 
 SEEDS = [3, 4, 5]
-MEASURED = [name for name in EFFECT_METRICS if name not in tiny.OF_ATTACKS]
+MEASURED = [name for name in EFFECT_METRICS if name not in tiny.OF_ONE]
 gelu = np.vectorize(lambda x: x * 0.5 * (1 + math.erf(x / math.sqrt(2))))
 
 
@@ -364,8 +364,11 @@ def test_effects_are_those_of_a_plain_computation(
         expected["anchor_cos"] = member.latents(np.array([[1.0, 0, 0]]))[0, 0]
         lab = TASK.similarities["lab"](TASK.grid.inputs, TASK.item("red"))
         expected["score_ccc_other"] = selectivity.concordance(after - before, 0.25 * lab**power)
+        predicted = 0.25 * np.maximum(z[:, 0], 0) ** 2
+        expected["bound_ccc"] = selectivity.concordance(after - before, predicted)
+        expected["bound_gap"] = max(0.0, float((after - before - predicted).max()))
         assert {name: row[name] for name in MEASURED} == pytest.approx(expected, rel=1e-6, abs=1e-9)
-        assert {name for name in EFFECT_METRICS if row[name] is None} == set(tiny.OF_ATTACKS)
+        assert {name for name in EFFECT_METRICS if row[name] is None} == set(tiny.OF_ONE)
 
 
 def test_an_effect_names_what_was_done(measured: evaluate.Evaluation) -> None:

@@ -208,7 +208,7 @@ def test_a_member_that_broke_is_a_row_with_its_step_and_term() -> None:
     effects = outcome.tables["effects"]
     for row in effects:
         broken = trained.broken[seeds.index(row["seed"])]
-        assert {name for name in EFFECT_METRICS if row[name] is None} == set(tiny.OF_ATTACKS)
+        assert {name for name in EFFECT_METRICS if row[name] is None} == set(tiny.OF_ONE)
         assert all(math.isnan(row[name]) for name in EFFECT_METRICS if row[name] is not None) == broken
 
 

@@ -59,19 +59,43 @@ WHOLE: dict[str, Any] = {
     "cycle": {"items": "hues", "grade": "value"},
     "interventions": [
         *TABLE["interventions"],
-        {"label": "project", "operator": "project", "concept": "red", "power": 3},
+        {"label": "project", "operator": "project", "concept": "red", "power": 3, "renormalize": True},
+        {
+            "label": "found",
+            "operator": "ablate",
+            "concept": "red",
+            "power": 3,
+            "direction": {"fitted": "logistic"},
+        },
+        {
+            "label": "erased",
+            "operator": "erase",
+            "concept": "red",
+            "power": 3,
+            "direction": {"fitted": "leace"},
+        },
+        {"label": "retrained", "operator": "retrain", "concept": "red", "power": 3},
+        {"label": "reset", "operator": "reset", "concept": "red", "power": 3},
         {
             "label": "attacked",
             "operator": "ablate",
             "concept": "red",
             "power": 3,
             "recovery": {"steps": 10, "items": 3},
+            "leakage": {"steps": 10, "hidden_dim": 4, "shuffles": 1},
         },
     ],
 }
 """What makes a trial in which everything is measured: phases, a cycle with a grade, every operator, an attack."""
-OF_ATTACKS = ("recover_steps", "recover_auc", "rebound")
-"""Metrics of an effect that are None where nothing was attacked."""
+_LEAKS = ("lin", "mlp", "lin_auroc", "mlp_auroc", "ctrl", "mdl", "cert", "norm")
+OF_ONE = {
+    **dict.fromkeys(("recover_steps", "recover_auc", "rebound"), "attacked"),
+    **dict.fromkeys((f"leak_{what}" for what in _LEAKS), "attacked"),
+    **dict.fromkeys(("dir_cos", "dir_skill"), "found"),
+}
+"""Metrics of an effect that are None where nobody asked for them, with an intervention of `WHOLE` that does."""
+OF_TRIALS = ("erase", "retrain", "reset")
+"""Operators that need more of a trial than a model and a direction; they are in `WHOLE`."""
 
 
 def table(**changes: Any) -> dict[str, Any]:

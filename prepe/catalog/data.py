@@ -74,6 +74,14 @@ class Label(Part):
         return concept
 
 
+class Unlike(Part):
+    """Items that are held out of training: those whose similarity to an item is over `above`."""
+
+    item: str
+    above: Fraction = 0.1
+    similarity: str | None = None
+
+
 class DataPart(Part, ABC):
     """What all data say of themselves: the labels that they produce, and which items can stand for a concept.
 
@@ -81,7 +89,8 @@ class DataPart(Part, ABC):
     order. With `epoch`, every so many draws the batch that would cross the end of an epoch is cut short there.
     `opened_by` names parameters of the schedule, each a fraction from 0 to 1 that opens the training set by a grade
     (one of `grades`): at 0 only items of grade 1 are drawn, at 0.5 items in proportion to the grade, at 1 all alike.
-    With `weigh`, samples also weigh in the loss as they do in the draw.
+    With `weigh`, samples also weigh in the loss as they do in the draw. With `unlike`, what is too much like some items
+    is held out of training.
     """
 
     is_color: ClassVar[bool] = False
@@ -93,6 +102,7 @@ class DataPart(Part, ABC):
     epoch: PositiveInt | None = None
     opened_by: dict[str, str] = {}
     weigh: bool = False
+    unlike: Annotated[tuple[Unlike, ...], Field(strict=False)] = Field(default=(), exclude_if=lambda value: not value)
 
     @field_validator("labels")
     @classmethod
@@ -222,9 +232,37 @@ class HsvCube(_Colors):
         return self
 
 
+class RgbCodes(_Colors):
+    """Colours with arbitrary codes: fixed random bits, drawn by `key`, so that no code follows from any other.
+
+    The colours are those of an RGB lattice of `size` values a channel, the named ones, and `extra` more that are as
+    near to the named colour `near` as a target is, of the lattice with 16 values a channel. Each has a code of its own,
+    of so many `bits`. But that of gray is 0.5 everywhere, which says nothing: with gray as the fallback, D* is the
+    error of a guess, 1/4. All colours are learnt, and measured on; what an attack on a deletion has is another matter.
+    """
+
+    kind: Literal["rgb_codes"]
+    size: Annotated[int, Field(ge=2, le=16)] = 4
+    bits: Annotated[int, Field(ge=1, le=256)] = 8
+    extra: Annotated[int, Field(ge=0, le=4096)] = 24
+    near: str = "red"
+    key: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+
+    @field_validator("near")
+    @classmethod
+    def _known_item(cls, near: str) -> str:
+        if near not in NAMED_COLORS:
+            raise ValueError(unknown(near, NAMED_COLORS, "item"))
+        return near
+
+    def cycles(self) -> list[str]:
+        """Return the cycles of pure hues that have codes: 12 or 6 of them."""
+        return ["hues", "primaries"]
+
+
 def _size(axis: Coordinates) -> int:
     """Return how many values an axis of a colour cube has."""
     return axis if isinstance(axis, int) else axis.n if isinstance(axis, Span) else len(axis)
 
 
-DATA: dict[str, type[DataPart]] = {"rgb_grid": RgbGrid, "hsv_cube": HsvCube}
+DATA: dict[str, type[DataPart]] = {"rgb_grid": RgbGrid, "hsv_cube": HsvCube, "rgb_codes": RgbCodes}

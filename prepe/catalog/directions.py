@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from prepe.catalog.part import Part
+from prepe.catalog.part import Count, Part
 
 
 class Axis(Part):
@@ -105,6 +105,35 @@ class Subspace(Part):
         return " ".join(f"e{axis}" for axis in self.axes) or " ".join(map(str, self.vectors))
 
 
+class Fitted(Part):
+    """A direction found in every member's own latents once it is trained, from the labels of the draws that it saw.
+
+    `fitted` says how, over training items weighted by how often each was drawn with the label and without:
+    `class_mean`, the mean of the labelled; `mean_difference`, from the mean of the others to it; `logistic`, the
+    weights of a logistic regression in which both classes count alike; `discriminant`, Fisher's; `leace`, the affine
+    eraser of Belrose et al. (arXiv:2306.03819), for the operator `erase` alone. `best_random` needs no label: it is
+    the best of `candidates` random directions, by the score of suppressing each on the training items.
+    Without `label`, labels are exact: items whose similarity to the concept, cubed, is above a half, each item once.
+    """
+
+    fitted: Literal["class_mean", "mean_difference", "logistic", "discriminant", "leace", "best_random"]
+    label: str | None = None
+    candidates: Count = 500
+
+    @model_validator(mode="after")
+    def _label_for_what_has_one(self) -> "Fitted":
+        if self.fitted == "best_random" and self.label is not None:
+            raise ValueError("label: best_random is chosen by its score and has no label; allowed: no label")
+        return self
+
+    def fault(self, dim: int) -> str | None:
+        """Return what is wrong with this direction in a space of `dim` dimensions: nothing ever is."""
+        return None
+
+    def __str__(self) -> str:
+        return self.fitted + ("" if self.fitted == "best_random" else f" ({self.label or 'exact'})")
+
+
 def together(places: "list[Axis | Vector | Subspace]") -> "Axis | Vector | Subspace":
     """Return one place for all of these: itself if it is alone, else the subspace that they span.
 
@@ -129,9 +158,16 @@ def _vectors_of(place: "Axis | Vector | Subspace") -> tuple[Vector, ...]:
 def _form(value: Any) -> str | None:
     """Say which form of a place a value has, if any."""
     if isinstance(value, dict):
-        forms = {"components": "a vector", "axes": "a subspace", "vectors": "a subspace"}
+        forms = {"components": "a vector", "axes": "a subspace", "vectors": "a subspace", "fitted": "a fitted one"}
         return next((form for key, form in forms.items() if key in value), "an axis")
-    kinds = {Axis: "an axis", Subspace: "a subspace", Vector: "a vector", list: "a vector", tuple: "a vector"}
+    kinds = {
+        Axis: "an axis",
+        Subspace: "a subspace",
+        Fitted: "a fitted one",
+        Vector: "a vector",
+        list: "a vector",
+        tuple: "a vector",
+    }
     return next((form for kind, form in kinds.items() if isinstance(value, kind)), None)
 
 
@@ -142,3 +178,11 @@ Place = Annotated[
     Discriminator(_form),
 ]
 """Where a concept is: a direction or a subspace."""
+Aimed = Annotated[
+    Annotated[Axis, Tag("an axis")]
+    | Annotated[Vector, Tag("a vector")]
+    | Annotated[Subspace, Tag("a subspace")]
+    | Annotated[Fitted, Tag("a fitted one")],
+    Discriminator(_form),
+]
+"""Where an intervention acts: a place given in the file, or a direction found in each member."""

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from prepe.catalog.directions import Place
+from prepe.catalog.directions import Aimed
 from prepe.catalog.part import Count, Fraction, NonNegative, Part, Positive, Updates
 
 
@@ -72,6 +72,7 @@ class Recovery(Part):
     """An attack that tries to bring a deleted concept back by fine-tuning, watched on target items that it has not got.
 
     `data` is what the attacker has: `all` training items, the `rest` without the concept, or a `few` of its items.
+    Where `all` would leave no target item to watch, half of them are kept from it.
     """
 
     data: Literal["all", "rest", "few"] = "few"
@@ -79,6 +80,20 @@ class Recovery(Part):
     steps: Updates = 300
     lr: Positive = 0.003
     batch_size: Count = 64
+
+
+class Leakage(Part):
+    """A search for what is left of a concept: probes of the edited latents, and a decoder trained on them from nothing.
+
+    `hidden_dim` is the width of the probe that is a perceptron with one hidden layer; `steps`, `lr` (which falls to 0)
+    and `batch_size` are its training's, and those of the decoder; `shuffles` of the labels are the control task.
+    """
+
+    hidden_dim: Annotated[int, Field(ge=1, le=4096)] = 24
+    steps: Updates = 500
+    lr: Positive = 0.03
+    batch_size: Count = 128
+    shuffles: Count = 5
 
 
 Names = Annotated[
@@ -101,10 +116,11 @@ class Intervention(Part):
     label: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")]
     operator: str
     concept: Names
-    direction: Place | None = None
+    direction: Aimed | None = None
     similarity: str | None = None
     site: str = "bottleneck"
     power: Positive
+    leakage: Leakage | None = Field(None, exclude_if=lambda value: value is None)
 
 
 class Suppress(Intervention):
@@ -116,9 +132,19 @@ class Suppress(Intervention):
 
 
 class Project(Intervention):
-    """Remove the component along a direction or in a subspace, whatever its sign (two-sided, at inference)."""
+    """Remove the component along a direction or in a subspace, whatever its sign (two-sided, at inference).
+
+    With `renormalize`, what is left is brought back to unit length.
+    """
 
     operator: Literal["project"]
+    renormalize: bool = Field(default=False, exclude_if=lambda value: value is False)
+
+
+class Erase(Intervention):
+    """Apply the affine map that leaves no linear trace of a label: a direction `fitted = "leace"` (at inference)."""
+
+    operator: Literal["erase"]
 
 
 class Repel(Intervention):
@@ -137,7 +163,10 @@ class Deletion(Intervention):
 
 
 class Ablate(Deletion):
-    """Zero the weights that write and read an axis, or take a direction or a subspace out of them."""
+    """Zero the weights that write and read an axis, or fold the projection off a direction or a subspace into them.
+
+    Where a model brings the site to unit length afterwards, that is to project and renormalise, for good.
+    """
 
     operator: Literal["ablate"]
 
@@ -148,10 +177,30 @@ class Prune(Deletion):
     operator: Literal["prune"]
 
 
+class Retrain(Deletion):
+    """Put in the model's place one that never saw the concept, the gold standard of deletion.
+
+    It is trained from the same seed, data and schedule, without terms, and without the items whose similarity to the
+    concept is over `above`.
+    """
+
+    operator: Literal["retrain"]
+    above: Fraction = 0.1
+
+
+class Reset(Deletion):
+    """Put in the model's place one with newly drawn weights, which knows nothing at all."""
+
+    operator: Literal["reset"]
+
+
 OPERATORS: dict[str, type[Intervention]] = {
     "suppress": Suppress,
     "project": Project,
+    "erase": Erase,
     "repel": Repel,
     "ablate": Ablate,
     "prune": Prune,
+    "retrain": Retrain,
+    "reset": Reset,
 }

@@ -30,6 +30,22 @@ EFFECT_METRICS: dict[str, Metric] = {
     "falloff_offset": Metric("damage where s = 0, by the same regression", "min", 1.0),
     "anchor_cos": Metric("cosine of the concept's latent with its direction", "max", -1.0),
     "axis_purity": Metric("mean squared alignment of bystanders with the direction", "min", 1.0),
+    "bound_ccc": Metric(
+        "concordance of the damage with D* max(0, cos)^2, predicted before the intervention", "max", -1.0
+    ),
+    "bound_gap": Metric("largest excess of an item's damage over that prediction", "min", 1.0),
+    "dir_cos": Metric("absolute cosine of a direction found afterwards with the prescribed one", "max", 0.0),
+    "dir_skill": Metric("dir_cos beyond a random direction's: 1 is best, 0 chance", "max", -1.0),
+    "leak_lin": Metric("what a linear probe reads of s after, beyond bystanders, as a share of before", "min", 1.0),
+    "leak_mlp": Metric("what a perceptron reads of s after, beyond bystanders, as a share of before", "min", 1.0),
+    "leak_lin_auroc": Metric("held-out AUROC of a linear probe for target items after", "min", 1.0),
+    "leak_mlp_auroc": Metric("held-out AUROC of a perceptron for target items after", "min", 1.0),
+    "leak_ctrl": Metric("balanced accuracy of the linear probe, less that on shuffled labels", "min", 1.0),
+    "leak_mdl": Metric(
+        "compression of the target labels by a linear probe that learns as it codes; 1 is none", "min", 100.0
+    ),
+    "leak_cert": Metric("1 - error of a new decoder on target items, in units of D*; 0 at least", "min", 1.0),
+    "leak_norm": Metric("squared correlation of the length that is left with the alignment before", "min", 1.0),
     "recover_steps": Metric("updates of the attack until target items err less than D*/10; at most all", "max", 0.0),
     "recover_auc": Metric("mean error on target items during the attack, in units of D*", "max", 0.0),
     "rebound": Metric("share of the error on target items that the attack undoes", "min", 1.0),

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from prepe.catalog.data import CUSTOM
-from prepe.catalog.directions import Direction
+from prepe.catalog.directions import Direction, Place
 from prepe.catalog.part import Fraction, Part, Positive
 
 
@@ -18,6 +18,10 @@ class Term(Part):
     kind: str
     site: str = "bottleneck"
     labels: dict[str, Fraction] = {}
+
+    def listens(self) -> list[str]:
+        """Return the labels that it looks at."""
+        return list(self.labels)
 
     def problem(self, dim: int) -> tuple[str, str] | None:
         """Return the key and the fault of a parameter that does not fit a site of `dim` dimensions, or None."""
@@ -68,6 +72,22 @@ class AntiAnchorTerm(Directed):
     form: Literal["hemisphere", "full"] = "hemisphere"
 
 
+class ClassifyTerm(Directed):
+    """Make a direction the logit of a label, for all samples: softplus(l) - y l, with l = scale (cos(z, v) - middle).
+
+    A labelled sample counts `positive` times.
+    """
+
+    kind: Literal["classify"]
+    label: str
+    scale: Positive = 10.0
+    middle: Annotated[float, Field(ge=-1, le=1)] = 0.5
+    positive: Positive = 1.0
+
+    def listens(self) -> list[str]:
+        return [*self.labels, self.label]
+
+
 class AxesTerm(Term):
     """A term that has axes of its site."""
 
@@ -106,6 +126,25 @@ class AntiSubspaceTerm(AxesTerm):
     kind: Literal["anti_subspace"]
 
 
+class FallbackTerm(Term):
+    """Teach what comes after the bottleneck to fall back where a place is deleted: |d(z') - t| ** 2 / outputs.
+
+    z' is z without its part in the place, at unit length again if the model's are. t = (1 - w) y + w output mixes what
+    was wanted with the fallback, in the share w with which a sample lies there: max(0, cos(z, v)), or the length of its
+    part in a subspace. w has no gradient. `output` is a number for each output, or one for all.
+    """
+
+    kind: Literal["fallback"]
+    direction: Place
+    output: Annotated[tuple[float, ...], Field(min_length=1, strict=False)] = (0.5,)
+
+    def problem(self, dim: int) -> tuple[str, str] | None:
+        if self.site != "bottleneck":
+            return "site", f"what follows {self.site!r} cannot be run alone; allowed: 'bottleneck'"
+        fault = self.direction.fault(dim)
+        return ("direction", fault) if fault else None
+
+
 class SeparateTerm(Term):
     """Spread a batch over the sphere: sum over the others of ((cos + 1) / 2) ** power, or cos ** power unshifted."""
 
@@ -138,6 +177,17 @@ class UnitNormTerm(Term):
     site: str = "encoder"
 
 
+class Route(Part):
+    """Where gradients of labelled samples may go: through some axes of a site alone, to what comes before it.
+
+    Source: Cloud et al., "Gradient routing", arXiv:2410.04332.
+    """
+
+    site: str = "bottleneck"
+    axes: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, strict=False)]
+    label: str
+
+
 class CustomTerm(Term):
     """A user's own term: `kind` names a function, `package.module:function`, of a context and the `parameters`."""
 
@@ -150,9 +200,11 @@ TERMS: dict[str, type[Term]] = {
     "anchor_euclidean": AnchorEuclideanTerm,
     "anchor_captured": AnchorCapturedTerm,
     "anti_anchor": AntiAnchorTerm,
+    "classify": ClassifyTerm,
     "subspace": SubspaceTerm,
     "planarity": PlanarityTerm,
     "anti_subspace": AntiSubspaceTerm,
+    "fallback": FallbackTerm,
     "separate": SeparateTerm,
     "repel_euclidean": RepelEuclideanTerm,
     "unit_norm": UnitNormTerm,

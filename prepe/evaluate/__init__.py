@@ -9,8 +9,10 @@ from torch import Tensor
 
 from prepe import data, models, train
 from prepe.catalog import STAGE_METRICS, DataPart, ModelPart
+from prepe.evaluate.aim import ideal_damage
 from prepe.evaluate.dense import Measured, Response, dense
-from prepe.evaluate.effects import check, edit, effects, ideal_damage
+from prepe.evaluate.edit import edit, pinned
+from prepe.evaluate.effects import check, effects
 from prepe.evaluate.members import Row, member_rows, of_weights
 from prepe.evaluate.respond import respond, run, sets
 from prepe.interventions import Edited
@@ -127,6 +129,7 @@ __all__ = [
     "edit",
     "evaluate",
     "ideal_damage",
+    "pinned",
     "reconstruction",
     "stages",
 ]

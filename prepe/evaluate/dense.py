@@ -12,7 +12,8 @@ from scipy.stats import pearsonr
 
 from prepe import data, models
 from prepe.data.task import Pairs, Task
-from prepe.evaluate.effects import Aim, edit
+from prepe.evaluate.aim import Aim
+from prepe.evaluate.edit import edit
 from prepe.evaluate.members import Row
 from prepe.evaluate.respond import run
 from prepe.interventions import Edited

@@ -1,63 +1,25 @@
 """An intervention in; what it did to every member, a row each, and the items behind that, out."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
-import torch
 
-from prepe import attacks, data, interventions
-from prepe.catalog import EFFECT_METRICS, Deletion, Intervention, Recovery, together
+from prepe import attacks, data
+from prepe.catalog import EFFECT_METRICS, Deletion, Fitted, Intervention, Leakage, Recovery
 from prepe.data.task import Items, Task
 from prepe.errors import PrepeError
-from prepe.evaluate.members import Row, concept_latent, cosine, purity, similarity
-from prepe.evaluate.respond import Response, respond
-from prepe.interventions import Edited
-from prepe.metrics import selectivity
-from prepe.spec import Concept, Trial
+from prepe.evaluate.aim import Aim, joined
+from prepe.evaluate.edit import edited_by
+from prepe.evaluate.members import Row, concept_latent, cosine, purity
+from prepe.evaluate.respond import Response, respond, run
+from prepe.interventions import Edited, Found, Place
+from prepe.metrics import geometry, selectivity
+from prepe.spec import Trial
 
 _NAMED = ("label", "operator", "concept", "direction", "site", "power", "similarity")
-Grade = Callable[[np.ndarray], np.ndarray]
-
-
-class Aim:
-    """What an intervention should damage: its concepts taken together.
-
-    Attributes:
-        concepts: of the intervention.
-        places: where it acts.
-        grade, other: similarity of inputs `(n, inputs)` to the nearest of its concepts, by its own way and by another.
-        fallback: the target that an ideal deletion puts in the place of each of some inputs, `(n, outputs)`: that of
-            the nearest of its concepts, and of equally near ones the first.
-        d_star: D*, the mean over its concepts.
-    """
-
-    def __init__(self, trial: Trial, part: Intervention, task: Task) -> None:
-        self.concepts: list[Concept] = [trial.concepts[name] for name in part.concept]
-        self.places = trial.places(part)
-        self.grade = _nearest(task, self.concepts, part.similarity)
-        self.way = part.similarity or self.concepts[0].similarity
-        self.other_way = next((name for name in trial.training.data.similarities() if name != self.way), self.way)
-        self.other = _nearest(task, self.concepts, self.other_way)
-        self.d_star = float(np.mean([ideal_damage(task, concept) for concept in self.concepts]))
-        self._task = task
-
-    def fallback(self, inputs: np.ndarray) -> np.ndarray:
-        near = np.argmax([similarity(self._task, each, inputs, self.way) for each in self.concepts], axis=0)
-        rows = [self._task.named.names.index(each.fallback) for each in self.concepts]
-        return np.asarray(self._task.named.targets[rows][near])
-
-
-def _nearest(task: Task, concepts: list[Concept], way: str | None) -> Grade:
-    return lambda inputs: np.max([similarity(task, concept, inputs, way) for concept in concepts], axis=0)
-
-
-def ideal_damage(task: Task, concept: Concept) -> float:
-    """Return D*: the error of putting the fallback item where the concept's item should be."""
-    item, fallback = (task.named.names.index(name) for name in (concept.item, concept.fallback))
-    return float(data.error(task.named.targets[fallback], task.named.targets[item]))
 
 
 def effects(
@@ -89,17 +51,20 @@ def effects(
         task's views of the trial's shown member, and of the best, the median and the worst by `score_ccc`.
     """
     aim = Aim(trial, part, task)
-    edited = _edited(part, aim, task, seeds, plain)
-    optional = (
-        _attacked(part.recovery, aim, task, edited, seeds) if isinstance(part, Deletion) and part.recovery else {}
-    )
+    places = aim.found(trial, part, task, seeds, plain)
+    edited = edited_by(trial, part, aim, places, task, seeds, plain)
+    attack = part.recovery if isinstance(part, Deletion) else None
+    attacked = _attacked(attack, aim, task, edited, seeds) if attack else {}
     after = respond(edited, task, items)
-    metrics = {**_measured(part, aim, task, before, after), **optional}
+    metrics = {**_measured(trial, part, aim, places, task, before, after), **attacked}
+    if part.leakage:
+        metrics |= _searched(part, part.leakage, aim, places, task, edited, before, after, seeds)
     metrics = {name: np.where(broken, np.nan, metrics[name]) for name in EFFECT_METRICS if name in metrics}
     named = {
         "intervention": part.label,
         "concept": "+".join(part.concept),
-        "direction": str(together(aim.places)),
+        "direction": str(joined(places)),
+        "source": "prescribed" if part.direction is None else getattr(part.direction, "fitted", "given"),
         "operator": part.operator,
         "parameters": json.dumps(part.model_dump(mode="json", exclude=set(_NAMED)), sort_keys=True),
         "site": part.site,
@@ -113,6 +78,8 @@ def effects(
             "seed": seed,
             **named,
             **{name: float(metrics[name][i]) if name in metrics else None for name in EFFECT_METRICS},
+            "recover_curve": attacked["recover_curve"][i].tolist() if attacked and not broken[i] else None,
+            "recover_at": attacked["recover_at"].tolist() if attacked and not broken[i] else None,
         }
         for i, seed in enumerate(seeds)
     ]
@@ -121,7 +88,9 @@ def effects(
     shown = list(dict.fromkeys([*chosen, *(by_ccc[i] for i in (0, (len(by_ccc) - 1) // 2, -1) if by_ccc)]))
     stored = {"named": list(range(len(seeds)))} | dict.fromkeys(("reference", *task.views), shown)
     tables = [
-        _item_rows(part, name, items[name], aim, seeds, members, before, after) for name, members in stored.items()
+        _item_rows(part, name, items[name], aim, seeds, members, before, after)
+        for name, members in stored.items()
+        if members  # none is shown where all broke
     ]
     return rows, pa.concat_tables(tables)
 
@@ -130,14 +99,20 @@ def check(trial: Trial) -> None:
     """Check that what trains against a deleted model has something to train on and to watch.
 
     Raises:
-        PrepeError: naming the healing or the recovery that has not.
+        PrepeError: naming the healing, the recovery or the search for leaks that has not.
     """
     for i, part in enumerate(trial.interventions):
-        if not isinstance(part, Deletion) or not (part.heal or part.recovery):
+        deletion = isinstance(part, Deletion) and (part.heal or part.recovery)
+        if not deletion and not part.leakage:
             continue
         task = data.task(trial.training.data)
         aim = Aim(trial, part, task)
         trained, grid = aim.grade(task.train.inputs), aim.grade(task.grid.inputs)
+        with _naming(f"interventions[{i}]"):
+            if part.leakage:
+                attacks.halves(grid)
+        if not isinstance(part, Deletion):
+            continue
         with _naming(f"interventions[{i}].heal"):
             if part.heal:
                 attacks.healing_weights(part.heal, task, trained)
@@ -154,35 +129,38 @@ def _naming(path: str) -> Iterator[None]:
         raise PrepeError(f"{path}: {error}") from error
 
 
-def edit(trial: Trial, part: Intervention, task: Task, seeds: list[int], plain: Edited) -> Edited:
-    """Return what an intervention leaves of the models: edited and, after a deletion, healed if that is asked for.
-
-    Args:
-        trial: whose intervention it is.
-        part: the intervention.
-        task: of the trial.
-        seeds: the members' names, which key what healing draws.
-        plain: the models as they were trained.
-    """
-    return _edited(part, Aim(trial, part, task), task, seeds, plain)
-
-
-def _edited(part: Intervention, aim: Aim, task: Task, seeds: list[int], plain: Edited) -> Edited:
-    left = interventions.apply(part, aim.places, plain.model, plain.params)
-    if not isinstance(part, Deletion) or not part.heal:
-        return left
-    inputs = task.train.inputs
-    trained, fallback = aim.grade(inputs), aim.fallback(inputs)
-    healed = attacks.heal(part.heal, left.model, left.params, task, trained, fallback, part.power, seeds)
-    return Edited(left.model, {name: each.to(torch.float64) for name, each in healed.items()})
-
-
 def _attacked(part: Recovery, aim: Aim, task: Task, edited: Edited, seeds: list[int]) -> dict[str, np.ndarray]:
     grades = aim.grade(task.train.inputs), aim.grade(task.grid.inputs)
     return attacks.recover(part, edited.model, edited.params, task, *grades, aim.d_star, seeds)
 
 
-def _measured(part: Intervention, aim: Aim, task: Task, before: Response, after: Response) -> dict[str, np.ndarray]:
+def _searched(
+    part: Intervention,
+    leakage: Leakage,
+    aim: Aim,
+    places: list[Place],
+    task: Task,
+    edited: Edited,
+    before: Response,
+    after: Response,
+    seeds: list[int],
+) -> dict[str, np.ndarray]:
+    trained = run(edited, task.train.inputs, task.output_range)[1][part.site]
+    was, left = (each.latents[part.site]["grid"] for each in (before, after))
+    basis = joined(places).basis(was.shape[-1])
+    grades = aim.grade(task.grid.inputs)
+    return attacks.leakage(leakage, edited.model, trained, was, left, basis, task, grades, aim.d_star, seeds)
+
+
+def _measured(
+    trial: Trial,
+    part: Intervention,
+    aim: Aim,
+    places: list[Place],
+    task: Task,
+    before: Response,
+    after: Response,
+) -> dict[str, np.ndarray]:
     grid = aim.grade(task.grid.inputs)
     errors = before.errors["grid"], after.errors["grid"]
     metrics = selectivity.effects(*errors, grid, part.power, aim.d_star)
@@ -191,7 +169,8 @@ def _measured(part: Intervention, aim: Aim, task: Task, before: Response, after:
     reference = aim.grade(task.reference.inputs)
     metrics["score_r2"] = selectivity.score_r2(reference, after.errors["reference"], part.power)
     width = before.latents[part.site]["named"].shape[-1]
-    own = [part.direction or concept.direction for concept in aim.concepts]
+    given = None if isinstance(part.direction, Fitted) else part.direction
+    own = [given or concept.direction for concept in aim.concepts]
     metrics["anchor_cos"] = np.min(
         [
             cosine(concept_latent(task, concept, part.site, before), place)
@@ -199,8 +178,14 @@ def _measured(part: Intervention, aim: Aim, task: Task, before: Response, after:
         ],
         axis=0,
     )
-    basis = together(aim.places).basis(width)
+    basis = joined(places).basis(width)
     metrics["axis_purity"] = purity(selectivity.bystanders(grid), basis, part.site, before)
+    predicted = aim.d_star * np.maximum(geometry.alignment(before.latents[part.site]["grid"], basis), 0) ** 2
+    metrics |= selectivity.bound(errors[1] - errors[0], predicted)
+    if isinstance(places[0], Found) and len(aim.concepts) == 1:
+        prescribed = own[0].basis(width)
+        metrics["dir_cos"] = np.abs(geometry.alignment(places[0].vectors[:, None], prescribed)[:, 0])
+        metrics["dir_skill"] = geometry.beyond_chance(metrics["dir_cos"], width)
     return metrics
 
 

@@ -53,22 +53,23 @@ def fold(model: Model, params: Params, site: str, matrix: Tensor) -> dict[str, T
         model: whose site it is.
         params: `(*members, ...)`; not changed.
         site: what to change.
-        matrix: M, `(width, width)`.
+        matrix: M, `(width, width)`, or each member's own, `(*members, width, width)`.
     """
     edited = dict(params)
     for name in model.writers(site):
-        edited[name] = matrix @ params[name] if name.endswith("weight") else params[name] @ matrix.T
+        each = params[name]
+        edited[name] = matrix @ each if name.endswith("weight") else (matrix @ each.unsqueeze(-1)).squeeze(-1)
     for name in model.readers(site):
-        edited[name] = params[name] @ matrix.T
+        edited[name] = params[name] @ matrix.mT
     return edited
 
 
 def rotation(basis: Tensor) -> Tensor:
-    """Return an orthogonal matrix whose first rows are these orthonormal ones, `(k, width) -> (width, width)`."""
-    k, width = basis.shape
-    identity = torch.eye(width, dtype=basis.dtype, device=basis.device)
-    full = torch.linalg.qr(torch.cat([basis.T, identity], dim=1))[0].T.contiguous()
-    full[:k] = basis  # QR may have turned their signs
+    """Return an orthogonal matrix that begins with these orthonormal rows, `(..., k, width) -> (..., width, width)`."""
+    k, width = basis.shape[-2:]
+    identity = torch.eye(width, dtype=basis.dtype, device=basis.device).expand(*basis.shape[:-2], width, width)
+    full = torch.linalg.qr(torch.cat([basis.mT, identity], dim=-1))[0].mT.contiguous()
+    full[..., :k, :] = basis  # QR may have turned their signs
     return full
 
 

@@ -1,5 +1,7 @@
 """Where concepts lie in latent space, and how latents fill it: latents in, cosines, lengths and energies out."""
 
+import math
+
 import numpy as np
 
 ANCHOR_LIMIT, RECON_LIMIT, ISOLATION_LIMIT = 0.3, 0.01, 0.3
@@ -10,15 +12,25 @@ def alignment(latents: np.ndarray, basis: np.ndarray) -> np.ndarray:
 
     Args:
         latents: `(*members, items, latent)`; a zero latent has cosine 0.
-        basis: orthonormal rows, `(k, latent)`, or one direction, `(latent,)`.
+        basis: orthonormal rows, `(k, latent)`, or one direction, `(latent,)`, or each member's own rows,
+            `(*members, k, latent)`.
 
     Returns:
         `(*members, items)`.
     """
     basis, norm = np.atleast_2d(basis), np.linalg.norm(latents, axis=-1)
-    along = [(latents * row).sum(-1) for row in basis]
+    along = [(latents * basis[..., i, None, :]).sum(-1) for i in range(basis.shape[-2])]
     inside = along[0] if len(along) == 1 else np.sqrt(sum(each**2 for each in along))
     return np.asarray(inside / np.where(norm > 0, norm, 1.0))
+
+
+def beyond_chance(cos: np.ndarray, dim: int) -> np.ndarray:
+    """Return how much better than a random direction's an absolute cosine is: 1 is best, 0 chance.
+
+    (cos - c) / (1 - c), with c = Gamma(K/2) / (sqrt(pi) Gamma((K+1)/2)), the mean absolute cosine in K dimensions
+    """
+    chance = math.exp(math.lgamma(dim / 2) - math.lgamma((dim + 1) / 2)) / math.sqrt(math.pi)
+    return (cos - chance) / (1 - chance)
 
 
 def axis_purity(latents: np.ndarray, basis: np.ndarray) -> np.ndarray:

@@ -39,9 +39,14 @@ def concordance(actual: np.ndarray, ideal: np.ndarray) -> np.ndarray:
         actual: `(*members, items)`.
         ideal: `(items,)`, not constant.
     """
-    centred, mean = actual - actual.mean(-1, keepdims=True), actual.mean(-1)
-    covariance = (centred * (ideal - ideal.mean())).mean(-1)
-    return 2 * covariance / (actual.var(-1) + ideal.var() + (mean - ideal.mean()) ** 2)
+    return _agreement(actual, ideal)
+
+
+def _agreement(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return Lin's concordance over the last dimension; 0 where both are the same constant."""
+    covariance = ((a - a.mean(-1, keepdims=True)) * (b - b.mean(-1, keepdims=True))).mean(-1)
+    spread = a.var(-1) + b.var(-1) + (a.mean(-1) - b.mean(-1)) ** 2
+    return 2 * covariance / np.where(spread == 0, 1.0, spread)
 
 
 def effects(
@@ -83,6 +88,14 @@ def effects(
         "falloff_cal": np.abs(added - ideal).mean(-1) / d_star,
         "falloff_slope": slope / d_star,
         "falloff_offset": added.mean(-1) - slope * x.mean(),
+    }
+
+
+def bound(added: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
+    """Compare damage with what was predicted before the intervention from alignments, both `(*members, items)`."""
+    return {
+        "bound_ccc": _agreement(added, predicted),
+        "bound_gap": np.maximum(added - predicted, 0).max(-1),
     }
 
 

@@ -3,12 +3,15 @@
 from pydantic import ValidationError
 
 from prepe.catalog import (
+    Aimed,
     AnchorCapturedTerm,
     CustomModel,
     DataPart,
+    Erase,
+    Fitted,
     Intervention,
     ModelPart,
-    Place,
+    Route,
     Subspace,
     Term,
     together,
@@ -41,15 +44,44 @@ def check_terms(terms: dict[str, Term], sites: dict[str, int], data: DataPart) -
         if term.site not in sites:
             raise PrepeError(f"{path}.site: the model has no site {term.site!r}; allowed: {', '.join(sites)}")
         for label in term.labels:
-            if label not in data.labels:
-                allowed = ", ".join(data.labels) or "none, since [data.labels] is empty"
-                raise PrepeError(f"{path}.labels: no data produces the label {label!r}; allowed: {allowed}")
+            _check_label(f"{path}.labels", label, data)
+        for label in term.listens():
+            _check_label(f"{path}.label", label, data)
         for item in term.items if isinstance(term, AnchorCapturedTerm) else ():
             if item not in data.items():
                 raise PrepeError(f"{path}.items: {unknown(item, data.items(), 'item')}")
         problem = term.problem(sites[term.site])
         if problem:
             raise PrepeError(f"{path}.{problem[0]}: {problem[1]}")
+
+
+def check_data(data: DataPart) -> None:
+    for i, each in enumerate(data.unlike):
+        if each.item not in data.items():
+            raise PrepeError(f"data.unlike[{i}].item: {unknown(each.item, data.items(), 'item')}")
+        if each.similarity not in (None, *data.similarities()):
+            raise PrepeError(
+                f"data.unlike[{i}].similarity: {unknown(each.similarity, data.similarities(), 'similarity')}"
+            )
+
+
+def check_routes(routes: dict[str, Route], sites: dict[str, int], data: DataPart) -> None:
+    for name, route in routes.items():
+        path = f"routes.{name}"
+        if route.site not in sites:
+            allowed = ", ".join(sites)
+            raise PrepeError(f"{path}.site: gradients cannot be routed at {route.site!r}; allowed: {allowed}")
+        bad = [axis for axis in route.axes if axis >= sites[route.site]]
+        if bad:
+            dim = sites[route.site]
+            raise PrepeError(f"{path}.axes: axis {bad[0]} does not exist in {dim} dimensions; allowed: 0 to {dim - 1}")
+        _check_label(f"{path}.label", route.label, data)
+
+
+def _check_label(path: str, label: str, data: DataPart) -> None:
+    if label not in data.labels:
+        allowed = ", ".join(data.labels) or "none, since [data.labels] is empty"
+        raise PrepeError(f"{path}: no data produces the label {label!r}; allowed: {allowed}")
 
 
 def check_schedule(training: Training) -> None:
@@ -101,7 +133,7 @@ def check_rules(training: Training) -> None:
             )
 
 
-def _check_direction(path: str, direction: Place, site: str, sites: dict[str, int]) -> None:
+def _check_direction(path: str, direction: Aimed, site: str, sites: dict[str, int]) -> None:
     if site not in sites:
         raise PrepeError(f"{path}.site: the model cannot be edited at {site!r}; allowed: {', '.join(sites)}")
     fault = direction.fault(sites[site])
@@ -155,9 +187,13 @@ def check_interventions(
         if intervention.similarity not in (None, *similarities):
             raise PrepeError(f"{path}.similarity: {unknown(intervention.similarity, similarities, 'similarity')}")
         _check_places(path, intervention, concepts, training.model.edit_sites())
+        _check_fitted(path, intervention, training)
 
 
 def _check_places(path: str, intervention: Intervention, concepts: dict[str, Concept], sites: dict[str, int]) -> None:
+    if isinstance(intervention.direction, Fitted):  # found in every member, at whatever width
+        _check_direction(path, intervention.direction, intervention.site, sites)
+        return
     places = [intervention.direction or concepts[name].direction for name in intervention.concept]
     for place in places:
         _check_direction(path, place, intervention.site, sites)
@@ -171,3 +207,23 @@ def _check_places(path: str, intervention: Intervention, concepts: dict[str, Con
     except ValidationError as error:
         raise PrepeError(explain(error, None, f"{path}.concept: the directions together")) from None
     _check_direction(path, whole, intervention.site, sites)
+
+
+def _check_fitted(path: str, intervention: Intervention, training: Training) -> None:
+    """Check that what is found in members can be found, and that the operator is made for it."""
+    direction = intervention.direction
+    erases, leace = isinstance(intervention, Erase), isinstance(direction, Fitted) and direction.fitted == "leace"
+    if erases != leace:
+        raise PrepeError(
+            f"{path}.direction: the operator 'erase' goes with a direction fitted = 'leace', and no other does; "
+            "allowed: " + ('{ fitted = "leace", label = "..." }' if erases else "another direction")
+        )
+    if not isinstance(direction, Fitted):
+        return
+    if direction.label is not None:
+        _check_label(f"{path}.direction.label", direction.label, training.data)
+        if training.openers() or training.schedule.rules or training.schedule.phases:
+            raise PrepeError(
+                f"{path}.direction.label: what was drawn is known beforehand only without phases, rules and what opens "
+                "the data; allowed: no label, for exact ones"
+            )

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, InstanceOf, NonNegativeInt, SerializeAsAny
 
-from prepe.catalog import DataPart, Intervention, ModelPart, Part, Place, Term
+from prepe.catalog import Aimed, DataPart, Intervention, ModelPart, Part, Place, Retrain, Route, Term, Unlike
 from prepe.errors import PrepeError
 from prepe.keyframes import Schedule
 from prepe.spec.faults import checked
@@ -16,12 +16,13 @@ LOSS = "loss-recon"
 
 
 class Training(Part):
-    """Data, model, terms of the loss and schedule: everything that shapes a model but its seed."""
+    """Data, model, terms of the loss, routes of gradients and schedule: everything that shapes a model but its seed."""
 
     data: SerializeAsAny[InstanceOf[DataPart]]
     model: SerializeAsAny[InstanceOf[ModelPart]]
     terms: dict[str, SerializeAsAny[InstanceOf[Term]]]
     schedule: Schedule
+    routes: dict[str, Route] = Field(default={}, exclude_if=lambda value: not value)
 
     def digest(self) -> str:
         """Return the model's name: 16 hexadecimal digits of the digest of this data."""
@@ -57,6 +58,11 @@ class Training(Part):
             terms={},
             schedule=self.schedule.only(["lr", LOSS, *self.openers()]),
         )
+
+    def without(self, unlike: tuple[Unlike, ...]) -> "Training":
+        """Return the training of a model that never sees what is too much like some items: without terms and labels."""
+        plain = self.unregularised()
+        return plain.model_copy(update={"data": plain.data.model_copy(update={"unlike": unlike})})
 
 
 class Cycle(Part):
@@ -99,7 +105,17 @@ class Trial(Part):
         """Return the trial's name: 16 hexadecimal digits of the digest of this data."""
         return digest(self)
 
-    def places(self, part: Intervention) -> list[Place]:
+    def retrained(self, part: Retrain) -> Training:
+        """Return the training of the model that an intervention puts in place of this trial's."""
+        concepts = [self.concepts[name] for name in part.concept]
+        return self.training.without(
+            tuple(
+                Unlike(item=each.item, above=part.above, similarity=part.similarity or each.similarity)
+                for each in concepts
+            )
+        )
+
+    def places(self, part: Intervention) -> list[Aimed]:
         """Return where an intervention acts: its own place, or those of its concepts."""
         return [part.direction] if part.direction else [self.concepts[name].direction for name in part.concept]
 

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from prepe.catalog import DATA, MODELS, OPERATORS, TERMS, CustomModel, CustomTerm, Intervention, Place
-from prepe.errors import PrepeError
+from prepe.catalog import DATA, MODELS, OPERATORS, TERMS, CustomModel, CustomTerm, Intervention, Place, Route
+from prepe.errors import PrepeError, printable
 from prepe.keyframes import Schedule
 from prepe.spec import checks
 from prepe.spec.faults import checked, explain, member, table_of
@@ -16,12 +16,21 @@ _PLACE: TypeAdapter[Place] = TypeAdapter(Place)
 
 
 def trial_from_json(text: str) -> Trial:
-    """Make a trial from its canonical JSON."""
-    table = json.loads(text)
-    twin = table.pop("twin")
-    training = table.pop("training")
-    table["interventions"] = list(table["interventions"])
-    return trial({**training, **table}, twin and _training(twin))
+    """Make a trial from its canonical JSON.
+
+    Raises:
+        PrepeError: it is none that prepe wrote.
+    """
+    try:
+        table = json.loads(text)
+        twin = table.pop("twin")
+        training = table.pop("training")
+        return trial({**training, **table}, None if twin is None else _training(twin))
+    except PrepeError as error:
+        raise PrepeError(printable(str(error))) from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        said = printable(f"{type(error).__name__}: {error}")
+        raise PrepeError(f"a stored specification is none that prepe wrote: {said}") from None
 
 
 def intervention(table: dict[str, Any]) -> Intervention:
@@ -86,9 +95,14 @@ def _training(table: dict[str, Any]) -> Training:
         for name, value in sorted(table_of(table, "terms", {}).items())
     }
     schedule = checked(Schedule, table_of(table, "schedule"), "schedule")
+    routes = {
+        name: checked(Route, value, f"routes.{name}") for name, value in sorted(table_of(table, "routes", {}).items())
+    }
+    checks.check_data(data)
     checks.check_editable(model)
     checks.check_terms(terms, model.sites(), data)
-    training = Training(data=data, model=model, terms=terms, schedule=schedule)
+    checks.check_routes(routes, model.edit_sites(), data)
+    training = Training(data=data, model=model, terms=terms, schedule=schedule, routes=routes)
     for name, phase in schedule.phases.items():
         phase_data_of(data, phase.data, name)
     checks.check_schedule(training)
