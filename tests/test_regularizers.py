@@ -8,15 +8,43 @@ import pytest
 import torch
 from torch import Tensor
 
-from prepe import regularizers
-from prepe.catalog import TERMS, AnchorCapturedTerm, CustomTerm, Term
+from prepe import data, models, regularizers
+from prepe.catalog import TERMS, AnchorCapturedTerm, Autoencoder, CustomTerm, RgbGrid, Term
 from prepe.errors import PrepeError
+from prepe.interventions import ablate
 from prepe.regularizers import Context
 from prepe.train import share
 
 EPSILON = 1e-8
 CAPTURED = [[0.1, -0.2, 0.3, 0.0], [0.0, 0.5, 0.0, -0.4]]
 """Where two items were when they were captured."""
+
+
+TARGET = 0.7
+"""What was wanted of activations, as a multiple of them."""
+
+
+def decoded(z: Tensor) -> Tensor:
+    """What stands for a decoder: outputs that are no multiple of what they come from."""
+    return 2 * z - z.flip(-1)
+
+
+def third(batch: int) -> Tensor:
+    """Say which samples carry the label: every third."""
+    return torch.arange(batch) % 3 == 0
+
+
+def classified(scale: float, middle: float, positive: float) -> Callable[[Tensor], Tensor]:
+    """Cross-entropy of the label with the logistic function of the first axis, written with its logarithms."""
+
+    def formula(x: Tensor) -> Tensor:
+        found = []
+        for z, labelled in zip(x, third(len(x)), strict=True):
+            chance = 1 / (1 + (-scale * (z[0] / (length(z) + EPSILON) - middle)).exp())
+            found.append(-positive * chance.log() if labelled else -(1 - chance).log())
+        return torch.stack(found)
+
+    return formula
 
 
 def part(kind: str, **parameters: Any) -> Term:
@@ -30,7 +58,14 @@ def penalty(term: Term, x: Tensor) -> Tensor:
         wanted = torch.as_tensor(CAPTURED, dtype=x.dtype)
         captured[term.key()] = x.new_zeros(len(term.items), 3), wanted.expand(*x.shape[:-2], *wanted.shape)
     context = Context(
-        x, x, x, {term.site: x}, captured=captured, activations=lambda inputs, _: x[..., : inputs.shape[-2], :]
+        x,
+        TARGET * x.detach(),
+        x,
+        {term.site: x},
+        labels={"red": third(x.shape[-2]).to(x.dtype).expand(x.shape[:-1])},
+        decode=decoded,
+        captured=captured,
+        activations=lambda inputs, _: x[..., : inputs.shape[-2], :],
     )
     return regularizers.build(term)(context)
 
@@ -94,7 +129,21 @@ def held(x: Tensor) -> Tensor:
     return (sum(gaps) / 8).expand(len(x))
 
 
+def fallen_back(rows: list[list[float]], sided: bool, output: list[float]) -> Callable[[Tensor], Tensor]:
+    """Activations without their part in the span of some orthonormal rows, decoded, against a mixture."""
+
+    def sample(z: Tensor) -> Tensor:
+        basis = torch.tensor(rows, dtype=z.dtype)
+        cosines = basis @ (z / (length(z) + EPSILON)).detach()
+        share = cosines[0].clamp_min(0) if sided else cosines.square().sum().sqrt()
+        wanted = (1 - share) * TARGET * z.detach() + share * torch.tensor(output, dtype=z.dtype)
+        return (decoded(z - basis.T @ (basis @ z)) - wanted).square().mean()
+
+    return mean_over(sample)
+
+
 OFF_AXIS = torch.tensor([1.0, 2.0, -2.0, 0.0], dtype=torch.float64) / 3
+OFF = OFF_AXIS.tolist()
 FORMULAS: list[tuple[Term, Callable[[Tensor], Tensor]]] = [
     (part("anchor", direction={"axis": 0}), aligned(axis(0), lambda c: 1 - c)),
     (part("anchor", direction={"axis": 2, "sign": -1}), aligned(axis(2, -1.0), lambda c: 1 - c)),
@@ -102,10 +151,16 @@ FORMULAS: list[tuple[Term, Callable[[Tensor], Tensor]]] = [
     (part("anti_anchor", direction={"axis": 0, "sign": -1}), aligned(axis(0, -1.0), lambda c: c.clamp_min(0))),
     (part("anti_anchor", direction=[1, 2, -2, 0]), aligned(along(OFF_AXIS), lambda c: c.clamp_min(0))),
     (part("anti_anchor", direction={"axis": 1}, form="full"), aligned(axis(1), lambda c: (c + 1) / 2)),
+    (part("classify", direction={"axis": 0}, label="red"), classified(10, 0.5, 1)),
+    (part("classify", direction={"axis": 0}, label="red", scale=4, middle=0, positive=3), classified(4, 0, 3)),
     (part("subspace", axes=[0, 1]), mean_over(lambda z: z[2] ** 2 + z[3] ** 2)),
     (part("subspace", axes=[3, 0, 1]), mean_over(lambda z: z[2] ** 2)),
     (part("anti_subspace", axes=[0]), mean_over(lambda z: z[0] ** 2)),
     (part("anti_subspace", axes=[3, 1]), mean_over(lambda z: z[1] ** 2 + z[3] ** 2)),
+    (part("fallback", direction={"axis": 0}), fallen_back([[1, 0, 0, 0]], True, [0.5] * 4)),
+    (part("fallback", direction={"axis": 2, "sign": -1}, output=[0.2]), fallen_back([[0, 0, -1, 0]], True, [0.2] * 4)),
+    (part("fallback", direction=[1, 2, -2, 0], output=[0, 1, 2, 3]), fallen_back([OFF], True, [0, 1, 2, 3])),
+    (part("fallback", direction={"axes": [3, 1]}), fallen_back([[0, 0, 0, 1], [0, 1, 0, 0]], False, [0.5] * 4)),
     (part("separate", power=10, shift=False), pairwise(10, False)),
     (part("separate", power=100), pairwise(100, True)),
     (part("separate", power=2), pairwise(2, True)),
@@ -198,6 +253,59 @@ def test_a_term_bears_zero_vectors(term: Term, formula: Callable[[Tensor], Tenso
 def test_terms_have_their_worked_values(term: Term, values: list[float]) -> None:
     x = torch.tensor([[1.0, 0], [0, 1], [-3, 0], [0, 0], [2, 2]])
     torch.testing.assert_close(penalty(term, x), torch.tensor(values, dtype=torch.float32))
+
+
+def test_a_fallback_asks_for_what_was_wanted_far_from_its_direction_and_for_its_output_there() -> None:
+    seen = []
+
+    def decode(z: Tensor) -> Tensor:
+        seen.append(z)
+        return torch.tensor([0.5, 1.0]).expand(*z.shape[:-1], 2)
+
+    z = torch.tensor([[1.0, 0, 0], [0, 1, 0], [-0.6, 0.8, 0], [0.6, 0, 0.8]])
+    y = torch.tensor([[0.0, 0.0]]).expand(4, 2)
+    context = Context(y, y, y, {"bottleneck": z}, decode=decode, unit_sites=frozenset({"bottleneck"}))
+    values = regularizers.build(part("fallback", direction={"axis": 0}, output=[0.5, 1]))(context)
+    assert seen[0].tolist() == [[0, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]]
+    torch.testing.assert_close(values, torch.tensor([0, 1, 1, 0.4**2]) * (0.25 + 1) / 2)
+
+
+def test_a_fallback_decodes_what_a_deletion_leaves() -> None:
+    """The axis out of the weights, and its activation out of the unit vector, are one deletion."""
+    task = data.task(RgbGrid(kind="rgb_grid", size=3))
+    model = models.build(Autoencoder(kind="autoencoder", latent_dim=4, hidden_dim=5), task)
+    params = {name: each.double() for name, each in model.unpack(model.init([0, 1, 2])).items()}
+    inputs = torch.as_tensor(task.train.inputs).expand(3, -1, -1)
+    left = model(ablate(model, params, "bottleneck", [2]), inputs).outputs
+    forward = model(params, inputs)
+    context = Context(
+        inputs, left, forward.outputs, forward.sites, {}, lambda z: model.decode(params, z), model.unit_sites
+    )
+    values = regularizers.build(part("fallback", direction={"axis": 2}, output=[0, 0, 0]))(context)
+    share = forward.sites["bottleneck"][..., 2].clamp_min(0)
+    torch.testing.assert_close(values, (share.unsqueeze(-1) * left).square().mean(-1))
+    assert (share == 0).any()
+    assert (values[share > 0] > 0).all()
+
+
+def test_a_fallback_of_another_width_than_the_outputs_is_refused() -> None:
+    with pytest.raises(PrepeError, match="output has 2 numbers; allowed: 1 or 4"):
+        penalty(part("fallback", direction={"axis": 0}, output=[0, 1]), crowd())
+
+
+@pytest.mark.parametrize(
+    ("own", "key", "fault"),
+    [
+        ({"direction": {"axis": 4}}, "direction", "axis 4 does not exist in 4 dimensions"),
+        ({"direction": {"axes": [0, 1, 2, 3]}}, "direction", "all 4 dimensions; allowed: fewer"),
+        ({"direction": {"axis": 0}, "site": "encoder"}, "site", "allowed: 'bottleneck'"),
+    ],
+)
+def test_a_fallback_needs_a_place_of_the_bottleneck(own: dict[str, Any], key: str, fault: str) -> None:
+    problem = part("fallback", **own).problem(4)
+    assert problem is not None
+    assert problem[0] == key
+    assert fault in problem[1]
 
 
 def test_separate_sums_over_the_batch() -> None:

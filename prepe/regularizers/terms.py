@@ -3,13 +3,13 @@
 Source: arXiv:2512.12469 for the family; each class in `catalog` states its formula.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad, relu, threshold
+from torch.nn.functional import pad, relu, softplus, threshold
 
 from prepe import catalog, custom
 from prepe.errors import PrepeError
@@ -18,6 +18,8 @@ from prepe.regularizers.context import Context
 Penalty = Callable[[Context], Tensor]
 _NEAR = 1e-6
 """What keeps the repulsion of two samples at one place finite."""
+_LANES = 32
+"""Numbers that a processor takes at once in any case."""
 _LINE = 16
 """Numbers in a cache line: products of matrices that begin elsewhere may be rounded otherwise."""
 
@@ -75,6 +77,16 @@ def anti_anchor(part: catalog.AntiAnchorTerm) -> Penalty:
     return lambda context: relu(_cosine(part, context))
 
 
+def classify(part: catalog.ClassifyTerm) -> Penalty:
+    def penalty(context: Context) -> Tensor:
+        logit, label = part.scale * (_cosine(part, context) - part.middle), context.labels[part.label]
+        n = logit.shape[-1]
+        rising = softplus(pad(logit, (0, -n % _LANES)))[..., :n]  # filled up: numbers left over are rounded otherwise
+        return (rising - label * logit) * (1 + (part.positive - 1) * label)
+
+    return penalty
+
+
 def _energy(site: str, axes: list[int], context: Context) -> Tensor:
     """Return the sum of squares of some coordinates, `(*members, batch)`."""
     squares = [context.coordinate(context.sites[site], axis).square() for axis in axes]
@@ -100,6 +112,53 @@ def planarity(part: catalog.PlanarityTerm) -> Penalty:
 
 def anti_subspace(part: catalog.AntiSubspaceTerm) -> Penalty:
     return lambda context: _energy(part.site, list(part.axes), context)
+
+
+def fallback(part: catalog.FallbackTerm) -> Penalty:
+    def penalty(context: Context) -> Tensor:
+        x, given = context.sites[part.site], context.unit(part.site).detach()
+        if context.decode is None:
+            raise PrepeError("fallback: what follows the bottleneck cannot be run alone; allowed: an autoencoder")
+        basis = part.direction.basis(x.shape[-1]).tolist()
+        left = context.decode(_without(basis, x, part.site in context.unit_sites, context))
+        if len(part.output) not in (1, left.shape[-1]):
+            raise PrepeError(f"fallback: output has {len(part.output)} numbers; allowed: 1 or {left.shape[-1]}")
+        along = [_combined(row, given, context) for row in basis]
+        one_sided = not isinstance(part.direction, catalog.Subspace)
+        share = relu(along[0]) if one_sided else _summed([each.square() for each in along]).sqrt()
+        output = _constant(part.output, left.dtype, left.device)
+        wanted = context.targets + share.unsqueeze(-1) * (output - context.targets)
+        return _summed((left - wanted).square().unbind(-1)) / left.shape[-1]
+
+    return penalty
+
+
+def _without(basis: list[list[float]], x: Tensor, unit: bool, context: Context) -> Tensor:
+    """Return activations without their part in the span of orthonormal rows, scaled to unit length if asked for."""
+    along = [_combined(row, x, context) for row in basis]
+    kept = [
+        _summed([context.coordinate(x, i), *(each * -row[i] for row, each in zip(basis, along, strict=True) if row[i])])
+        for i in range(x.shape[-1])
+    ]
+    if unit:
+        scale = _summed([each.square() for each in kept]).clamp_min(1e-16).rsqrt()
+        kept = [each * scale for each in kept]
+    return torch.stack(kept, dim=-2).mT  # channels before batch in memory
+
+
+def _combined(row: list[float], x: Tensor, context: Context) -> Tensor:
+    """Return the inner product of activations with a vector, `(*members, batch)`, a coordinate at a time."""
+    return _summed([context.coordinate(x, i) * weight for i, weight in enumerate(row) if weight])
+
+
+def _summed(parts: Sequence[Tensor]) -> Tensor:
+    """Add up one by one: a sum of the stack is rounded by place."""
+    return sum(parts[1:], parts[0])
+
+
+@cache
+def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.as_tensor(values, dtype=dtype, device=device)
 
 
 def unit_norm(part: catalog.UnitNormTerm) -> Penalty:
@@ -216,9 +275,11 @@ TERMS: dict[str, Callable[[Any], Penalty]] = {
     "anchor_euclidean": anchor_euclidean,
     "anchor_captured": anchor_captured,
     "anti_anchor": anti_anchor,
+    "classify": classify,
     "subspace": subspace,
     "planarity": planarity,
     "anti_subspace": anti_subspace,
+    "fallback": fallback,
     "separate": separate,
     "repel_euclidean": repel_euclidean,
     "unit_norm": unit_norm,

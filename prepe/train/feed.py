@@ -34,6 +34,24 @@ def share(affinities: dict[str, float], labels: dict[str, Tensor]) -> Tensor:
     return selected / (selected.sum(-1, keepdim=True) + _SELECTED_EPSILON)
 
 
+def label_counts(training: Training, seeds: list[int], label: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return how often members draw each training item with a label, and how often without, `(members, items)`.
+
+    Args:
+        training: without phases, rules or data that open; nothing is trained.
+        seeds: the members'.
+        label: of the data.
+    """
+    feed = Feed([training], seeds, torch.device("cpu"))
+    items = len(feed.phases[0].task.train)
+    counts = np.zeros((2, len(seeds), items))
+    for index, labels in feed.drawn(training.schedule.steps):
+        for row, marked in enumerate((labels[label] > 0, ~(labels[label] > 0))):
+            for member in range(len(seeds)):
+                counts[row, member] += np.bincount(index[:, member][marked[:, member]], minlength=items)
+    return counts[0], counts[1]
+
+
 class _Phase:
     """A phase's data, ready to be drawn from."""
 
@@ -98,6 +116,20 @@ class Feed:
         Each chunk is its first update, its batches, and the labels in them, `(steps, members, batch)`; chunks end where
         a phase or the batch's size changes.
         """
+        for phase, start, stop, size in self._chunks(updates):
+            yield start, *self._chunk(phase, start, stop, size)
+
+    def drawn(self, updates: int) -> Iterator[tuple[np.ndarray, Labels]]:
+        """Give what `fixed` draws, a chunk of updates at a time: the items' indices and their labels.
+
+        All are `(updates, members, batch)`.
+        """
+        for phase, start, stop, size in self._chunks(updates):
+            index = self._index(phase, start, stop, size, phase.source.weights({}))
+            yield index, self._labels(phase, start, stop, index)
+
+    def _chunks(self, updates: int) -> Iterator[tuple[_Phase, int, int, int]]:
+        """Give a phase, the first update and the one after the last, and the size of batches between these."""
         start = 0
         while start < updates:
             phase = self.phase_at(start)
@@ -106,7 +138,7 @@ class Feed:
             sizes = phase.sizes(stop - start)
             edges = [0, *(i for i in range(1, len(sizes)) if sizes[i] != sizes[i - 1]), len(sizes)]
             for a, b in pairwise(edges):
-                yield start + a, *self._chunk(phase, start + a, start + b, sizes[a])
+                yield phase, start + a, start + b, sizes[a]
             start = stop
 
     def single(self, update: int, steps: np.ndarray, fractions: dict[str, np.ndarray]) -> tuple[Batch, Labels]:

@@ -252,7 +252,8 @@ class _Run:
         key = active, ready, shapes
         if self._made is None or key != self._key:
             chosen = {self.parts[i]: self.terms[self.parts[i]] for i in active[1:]}
-            update = Update(self.model, chosen, self.state, active, self.captured)
+            routes = list(self.training.routes.values())
+            update = Update(self.model, chosen, self.state, active, self.captured, routes)
             rows = None if len(active) == len(self.parts) else [0, 1, *(2 + i for i in active)]
             step: Step = update if self.place.type == "cpu" else captured_graph(update, self.state)
             self._key, self._made = key, (step, rows)

@@ -74,15 +74,16 @@ class Trained:
 
 
 class LabelCounter:
-    """Counts labelled draws: all of them, and those seen while a term that uses the label has weight."""
+    """Counts labelled draws: all of them, and those seen while a term that uses the label has weight, or a route."""
 
     def __init__(self, training: Training, members: int) -> None:
         labels = list(training.data.labels)
         self.drawn = {label: np.zeros(members, dtype=np.int64) for label in [*labels, "any"]}
         self.used = {label: np.zeros(members, dtype=np.int64) for label in [*labels, "any"]}
         self.listening = {
-            label: [i for i, term in enumerate(training.terms.values()) if label in term.labels] for label in labels
+            label: [i for i, term in enumerate(training.terms.values()) if label in term.listens()] for label in labels
         }
+        self._routed = {route.label for route in training.routes.values()}
         self._by_step: dict[str, np.ndarray] = {}
         self._start = 0
 
@@ -99,7 +100,8 @@ class LabelCounter:
             return
         drawn = {label: each > 0 for label, each in labels.items()}
         used = {
-            label: each & (weights[:, self.listening[label]] != 0).any(1)[..., None] for label, each in drawn.items()
+            label: each & ((weights[:, self.listening[label]] != 0).any(1) | (label in self._routed))[..., None]
+            for label, each in drawn.items()
         }
         for counts, groups in ((self.drawn, drawn), (self.used, used)):
             each_and_any = {**groups, "any": np.logical_or.reduce(list(groups.values()))}

@@ -3,15 +3,15 @@
 Source: Kingma and Ba, arXiv:1412.6980, for Adam; arXiv:2512.12469 for the loss.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import mse_loss
+from torch.nn.functional import mse_loss, pad
 
-from prepe.catalog import Term
-from prepe.models import Model
+from prepe.catalog import Route, Term
+from prepe.models import Edit, Model
 from prepe.regularizers import Context, Penalty
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -55,9 +55,15 @@ class Update:
     """
 
     def __init__(
-        self, model: Model, terms: dict[str, tuple[Term, Penalty]], state: State, rows: list[int], captured: Captured
+        self,
+        model: Model,
+        terms: dict[str, tuple[Term, Penalty]],
+        state: State,
+        rows: list[int],
+        captured: Captured,
+        routes: Sequence[Route] = (),
     ) -> None:
-        self.model, self.terms, self.state, self.captured = model, terms, state, captured
+        self.model, self.terms, self.state, self.captured, self.routes = model, terms, state, captured, routes
         self.rows = rows if rows != list(range(len(state.parts))) else None
 
     def __call__(self, batch: Batch, scalars: Tensor, running: Tensor | None = None) -> None:
@@ -73,7 +79,9 @@ class Update:
         """Return reconstruction error and every active term, each `(members,)`."""
         params = self.model.unpack(self.state.params)
         inputs, targets = batch["inputs"].mT, batch["targets"].mT
-        forward = self.model(params, inputs)
+        edits = {route.site: _routed([each for each in self.routes if each.site == route.site], batch)
+                 for route in self.routes}  # fmt: skip
+        forward = self.model(params, inputs, edits)
         for x in (forward.outputs, *forward.sites.values()):
             if x.requires_grad:
                 x.register_hook(_in_one_layout)
@@ -131,6 +139,21 @@ class Update:
         state.square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
         change = state.mean * (step_size * moving).unsqueeze(-1)
         state.params.addcdiv_(change, state.square.sqrt().add_(epsilon.unsqueeze(-1)), value=-1)
+
+
+def _routed(routes: Sequence[Route], batch: Batch) -> Edit:
+    """Return the edit that leaves activations as they are, and sends labelled samples' gradients through some axes."""
+
+    def edit(x: Tensor) -> Tensor:
+        for route in routes:
+            closed = torch.ones_like(x[..., :1, :])
+            closed[..., list(route.axes)] = 0.0
+            label = batch[f"label:{route.label}"]
+            closed = closed * pad(label, (0, x.shape[-2] - label.shape[-1])).unsqueeze(-1)  # a model fills up batches
+            x = x * (1 - closed) + x.detach() * closed
+        return x
+
+    return edit
 
 
 def _in_one_layout(gradient: Tensor) -> Tensor:

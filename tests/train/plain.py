@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import gelu, normalize, relu
+from torch.nn.functional import gelu, logsigmoid, normalize, relu
 
 from prepe import data, keyframes, models
 from prepe.catalog import DataPart
@@ -60,7 +60,7 @@ def plain_training(training: Training, seed: int, *, behind: int = 1, late: int 
                 for name, term in training.terms.items()
                 if term.kind == "anchor_captured" and term.action in schedule.actions()[step - late]
             } | captured
-        raw, z, outputs = network(batch.inputs)
+        raw, z, outputs = network(batch.inputs, batch.labels)
         recon = _mean(((outputs - batch.inputs) ** 2).mean(-1), batch.weights)
         terms = {}
         for name, term in training.terms.items():
@@ -68,6 +68,12 @@ def plain_training(training: Training, seed: int, *, behind: int = 1, late: int 
             if term.kind == "anchor_captured":
                 now = network(_items(training, term))[1]
                 terms[name] = ((now - captured[name]) ** 2).mean() if name in captured else torch.tensor(0.0)
+            elif term.kind == "classify":
+                logit, label = term.scale * (_cosine(term, z) - term.middle), batch.labels[term.label]
+                each = torch.where(label > 0, -term.positive * logsigmoid(logit), -logsigmoid(-logit))
+                terms[name] = _mean(each, batch.weights)
+            elif term.kind == "fallback":
+                terms[name] = _mean(_fallback(term, z, batch.inputs, network), batch.weights)
             elif term.kind == "repel_euclidean":
                 terms[name] = FORMULAS[term.kind](term, x)
             elif term.labels:
@@ -100,8 +106,8 @@ def _mean(each: Tensor, weights: Tensor | None) -> Tensor:
 # --- the network -----------------------------------------------------------------------------------------------------
 
 
-def _network(training: Training, params: dict[str, Tensor]) -> Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]:
-    """Return a function from inputs to activations before and after normalisation, and outputs."""
+def _network(training: Training, params: dict[str, Tensor]) -> Callable[..., Any]:
+    """Return a function from inputs, or latents, to activations before and after normalisation, and outputs."""
     part: Any = training.model
     activate = {"gelu": gelu, "relu": relu}[part.activation]
 
@@ -109,9 +115,13 @@ def _network(training: Training, params: dict[str, Tensor]) -> Callable[[Tensor]
         hidden = activate(x @ params[f"{name}.0.weight"].T + params[f"{name}.0.bias"])
         return hidden @ params[f"{name}.1.weight"].T + params[f"{name}.1.bias"]
 
-    def run(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        raw = half("encoder", x)
+    def run(x: Tensor, labels: dict[str, Tensor] | None = None, *, latent: bool = False) -> Any:
+        raw = x if latent else half("encoder", x)
         z = normalize(raw, eps=1e-12) if part.normalize == "unit" else raw
+        for route in training.routes.values() if labels else ():
+            held = torch.ones(z.shape[-1], dtype=torch.bool)
+            held[list(route.axes)] = False
+            z = torch.where(held & (labels[route.label] > 0)[:, None], z.detach(), z)
         outputs = half("decoder", z)
         return raw, z, outputs.sigmoid() if part.output == "sigmoid" else outputs
 
@@ -127,6 +137,14 @@ def _items(training: Training, term: Any) -> Tensor:
 
 def _cosine(term: Any, z: Tensor) -> Tensor:
     return z @ torch.from_numpy(term.direction.unit(z.shape[-1])) / (z.norm(dim=-1) + 1e-8)
+
+
+def _fallback(term: Any, z: Tensor, wanted: Tensor, network: Callable[..., Any]) -> Tensor:
+    """Decode what is left without the direction, and want there what was wanted, or grey as far as it lay along it."""
+    direction = torch.from_numpy(term.direction.unit(z.shape[-1]))
+    share = _cosine(term, z).clamp_min(0).detach()[:, None]
+    left = z - (z @ direction)[:, None] * direction
+    return ((network(left, latent=True)[2] - (1 - share) * wanted - share * term.output[0]) ** 2).mean(-1)
 
 
 def _separate(term: Any, z: Tensor) -> Tensor:

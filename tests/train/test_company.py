@@ -71,6 +71,21 @@ def test_so_it_is_in_batches_of_any_size_and_with_every_function_of_a_model(batc
     assert_alike_in_any_company(training, [[7, 8], list(range(32))])
 
 
+@pytest.mark.parametrize(("batch_size", "normalize"), [(7, "unit"), (33, "none")])
+def test_so_it_is_with_terms_that_decode_in_batches_of_any_size(batch_size: int, normalize: str) -> None:
+    terms = {name: MANY[name] for name in ("anchor", "fallback", "fallback_off", "fallback_plane")}
+    training = tiny.training(
+        model={"kind": "autoencoder", "normalize": normalize, "latent_dim": 4, "hidden_dim": 10},
+        terms=terms,
+        schedule={
+            "batch_size": batch_size,
+            "steps": 20,
+            "keyframes": [{"step": 0, "lr": 0.01, **dict.fromkeys(terms, 0.05)}],
+        },
+    )
+    assert_alike_in_any_company(training, [[7, 8], list(range(32))])
+
+
 def test_so_it_is_with_a_short_last_batch_of_an_epoch() -> None:
     data_part = {**tiny.TABLE["data"], "epoch": 39}
     assert_alike_in_any_company(of_size((4, 10, 1), data=data_part), [[7, 8], list(range(20))])
@@ -126,6 +141,9 @@ MANY: dict[str, dict[str, Any]] = {
     "captured": CAPTURED,
     "euclidean": {"kind": "anchor_euclidean", "direction": {"axis": 1}},
     "euclidean_off": {"kind": "anchor_euclidean", "direction": VECTOR, "labels": {"red": 1}},
+    "fallback": {"kind": "fallback", "direction": {"axis": 0}},
+    "fallback_off": {"kind": "fallback", "direction": VECTOR, "output": [0.5, 0, 1]},
+    "fallback_plane": {"kind": "fallback", "direction": {"axes": [0, 1]}, "labels": {"vibrant": 1}},
     "norm": {"kind": "unit_norm", "site": "bottleneck"},
     "norm_vibrant": {"kind": "unit_norm", "site": "bottleneck", "labels": {"vibrant": 1}},
     "plane": {"kind": "planarity"},
@@ -137,8 +155,8 @@ IDLE = [
     (),
     tuple(MANY),
     ("anchor", "anchor_off", "anti_anchor", "spread"),
-    ("anti_subspace", "captured", "euclidean", "norm", "repel", "separate"),
-    ("captured", "norm", "norm_vibrant", "plane", "subspace"),
+    ("anti_subspace", "captured", "euclidean", "fallback", "norm", "repel", "separate"),
+    ("captured", "fallback_off", "fallback_plane", "norm", "norm_vibrant", "plane", "subspace"),
     tuple(name for name in MANY if name not in ("anchor_off", "captured")),
     tuple(name for name in MANY if name not in ("anchor_off", "captured", "repel")),
 ]

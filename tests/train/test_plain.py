@@ -87,6 +87,15 @@ CASES: dict[str, dict[str, Any]] = {
             {**tiny.TABLE["schedule"]["keyframes"][0], "loss-recon": 2.0}, *tiny.TABLE["schedule"]["keyframes"][1:-1],
             {**tiny.TABLE["schedule"]["keyframes"][-1], "loss-recon": 0.1}]},
     },
+    "a direction that is a logit": {
+        "terms": {"red": {"kind": "classify", "direction": {"axis": 1}, "label": "red", "positive": 3, "scale": 4}},
+        "schedule": {"batch_size": 16, "steps": 40, "keyframes": [{"step": 0, "lr": 0.01, "red": 0.3}]},
+    },
+    "a fallback": {
+        "terms": {"grey": {"kind": "fallback", "direction": {"axis": 0, "sign": -1}}},
+        "schedule": {"batch_size": 16, "steps": 40, "keyframes": [{"step": 0, "lr": 0.01, "grey": 0.5}]},
+    },
+    "routed gradients": {**tiny.constant(steps=40), "routes": {"red": {"axes": [2], "label": "red"}}},
     "soft labels": labelled(soft=True),
     "labels that are missed": labelled(missed=0.7),
     "labels that are false": labelled(false=0.2),
@@ -117,7 +126,7 @@ def test_every_term_without_a_user_is_in_some_loop_above() -> None:
     from prepe.catalog import TERMS as ALL
 
     used = {term.kind for case in CASES.values() for term in tiny.training(**case).terms.values()}
-    assert used == {*FORMULAS, "anchor_captured"} == set(ALL)
+    assert used == {*FORMULAS, "anchor_captured", "classify", "fallback"} == set(ALL)
 
 
 def parts_of(training: Training, **ways: Any) -> Rows:
