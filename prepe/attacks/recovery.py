@@ -43,7 +43,9 @@ def recover(
         seeds: the members'.
 
     Returns:
-        `recover_steps`, `recover_auc` and `rebound`, `(members,)`; `catalog.EFFECT_METRICS` says what each means.
+        `recover_steps`, `recover_auc` and `rebound`, `(members,)`; `catalog.EFFECT_METRICS` says what each means. And
+        `recover_curve`, `(members, watched)`, the mean error on the watched items in units of D*, after `recover_at`,
+        `(watched,)`, updates.
 
     Raises:
         PrepeError: see `split`.
@@ -81,6 +83,8 @@ def recover(
         "recover_steps": np.where(back.any(-1), at[back.argmax(-1)], float(part.steps)),
         "recover_auc": np.trapezoid(curve, at, axis=-1) / (part.steps * d_star),
         "rebound": 1 - curve[:, -1] / np.maximum(curve[:, 0], 1e-12),
+        "recover_curve": curve / d_star,
+        "recover_at": np.array(steps),
     }
 
 
@@ -88,6 +92,9 @@ def split(
     part: Recovery, task: Task, train_similarity: np.ndarray, grid_similarity: np.ndarray
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
     """Return what the attacker has (inputs and targets), how often each is drawn, and which grid items are watched.
+
+    Watched are the targets that it has not got. Where it would have every one, as in a task whose items are all trained
+    on, half of them are kept from it.
 
     Raises:
         PrepeError: the attacker has nothing, or no target is left to watch.
@@ -97,7 +104,7 @@ def split(
         if part.items >= len(targets):
             most = f"at most {len(targets) - 1}, so that one is left to watch" if len(targets) > 1 else "data = 'rest'"
             raise PrepeError(f"items: {part.items} of the {len(targets)} target items of the grid; allowed: {most}")
-        shuffled = streams.generator(0, "recovery:items").permutation(targets)
+        shuffled = _shuffled(targets)
         few, held_out = shuffled[: part.items], shuffled[part.items :]
         return (task.grid.inputs[few], task.grid.targets[few]), np.ones(len(few)), held_out
     weights = task.weights * selectivity.bystanders(train_similarity) if part.data == "rest" else task.weights
@@ -105,11 +112,24 @@ def split(
         raise PrepeError(
             f"data: 'rest' stands here, and {NO_BYSTANDER}; allowed: 'few' or 'all', or more training items"
         )
-    known = {tuple(np.round(each, 9)) for each in task.train.inputs[weights > 0]}
-    held_out = np.array([i for i in targets if tuple(np.round(task.grid.inputs[i], 9)) not in known], dtype=int)
+    of_grid, has = _rounded(task.grid.inputs), set(_rounded(task.train.inputs[weights > 0]))
+    held_out = np.array([i for i in targets if of_grid[i] not in has], dtype=int)
+    if not len(held_out):
+        held_out = _shuffled(targets)[(len(targets) + 1) // 2 :]
+        kept_from_it = {of_grid[i] for i in held_out}
+        weights = weights * np.array([each not in kept_from_it for each in _rounded(task.train.inputs)])
     if not len(held_out):
         raise PrepeError(
             f"data: {part.data!r} has every one of the {len(targets)} target items of the grid, so none is left to "
             "watch; allowed: 'few', or other training items"
         )
     return (task.train.inputs, task.train.targets), weights, held_out
+
+
+def _shuffled(targets: np.ndarray) -> np.ndarray:
+    """Return them in the order in which attackers get them, the same one for all attacks and members."""
+    return streams.generator(0, "recovery:items").permutation(targets)
+
+
+def _rounded(inputs: np.ndarray) -> list[tuple[float, ...]]:
+    return [tuple(each) for each in np.round(inputs, 9).tolist()]

@@ -1,5 +1,7 @@
 """Tasks of colours: a `data` part in, a `Task` of reconstructing a lattice's colours out."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from prepe.catalog import HUES, NAMED_COLORS, Coordinates, DataPart, HsvCube, RgbGrid, Span
@@ -15,6 +17,12 @@ _SELECTIVITY_SIZE = 16
 _REFERENCE_SIZE = 8
 _OPEN_GAP = 1.5
 """A gap of so many times the median one opens a ring."""
+SIMILARITIES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "hsv": hsv_similarity,
+    "lab": lab_similarity,
+    "vibrancy": lambda rgb, _: GRADES["vibrancy"](rgb),
+}
+"""Name -> grade of colours against one anchor colour, the usual one first."""
 
 
 def rgb_grid(size: int) -> np.ndarray:
@@ -92,11 +100,11 @@ def _task(
         validation_labels={name: labels.exact(each) for name, each in checked.items()},
         reference=_colors(reference),
         grid=_colors(rgb_grid(_SELECTIVITY_SIZE)),
-        named=_named(list(NAMED_COLORS)),
+        named=named_colors(list(NAMED_COLORS)),
         output_range=(0.0, 1.0),
-        similarities={"hsv": hsv_similarity, "lab": lab_similarity, "vibrancy": lambda rgb, _: GRADES["vibrancy"](rgb)},
+        similarities=dict(SIMILARITIES),
         grades=dict(GRADES),
-        cycles={**_WHEELS, "trained_hues": trained_hues(train)},
+        cycles={**WHEELS, "trained_hues": trained_hues(train)},
         views=_VIEWS,
         dense_errors=_dense_hsv,
         dense_response=_dense_rgb,
@@ -107,7 +115,8 @@ def _colors(rgb: np.ndarray) -> Items:
     return Items([hex_name(color) for color in rgb], rgb, rgb)
 
 
-def _named(names: list[str]) -> Items:
+def named_colors(names: list[str]) -> Items:
+    """Return colours by name."""
     rgb = np.array([NAMED_COLORS[name] for name in names])
     return Items(names, rgb, rgb)
 
@@ -116,9 +125,9 @@ def _pure(hues: np.ndarray) -> Items:
     return _colors(hsv_to_rgb(np.stack([hues, np.ones_like(hues), np.ones_like(hues)], axis=-1)))
 
 
-_WHEELS = {
-    "hues": Ring(_named(list(HUES)), np.arange(12) / 12, closed=True),
-    "primaries": Ring(_named(list(HUES)[::2]), np.arange(6) / 6, closed=True),
+WHEELS = {
+    "hues": Ring(named_colors(list(HUES)), np.arange(12) / 12, closed=True),
+    "primaries": Ring(named_colors(list(HUES)[::2]), np.arange(6) / 6, closed=True),
     "hues36": Ring(_pure(np.arange(36) / 36), np.arange(36) / 36, closed=True),
 }
 """All pure hues: primary, secondary and tertiary; the first two of these; every ten degrees."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from prepe import attacks, data, models, train, trial
-from prepe.catalog import Heal, Recovery
+from prepe.catalog import Heal, Recovery, RgbCodes
 from prepe.errors import PrepeError
 from prepe.metrics import selectivity
 from prepe.models import Model
@@ -129,6 +129,66 @@ def test_the_attackers_few_items_are_not_among_those_watched() -> None:
     assert ((weights > 0) == selectivity.bystanders(SIMILARITY)).all()
 
 
+def test_a_curve_is_the_error_behind_the_numbers_of_an_attack(model: Model, deleted: dict[str, Tensor]) -> None:
+    found = recovered(model, deleted, data="all", steps=52)
+    curve, at = found["recover_curve"], found["recover_at"]
+    assert at.tolist() == [*range(0, 51, 5), 52]
+    assert curve.shape == (len(SEEDS), len(at))
+    np.testing.assert_allclose(found["rebound"], 1 - curve[:, -1] / curve[:, 0])
+    np.testing.assert_allclose(found["recover_auc"], np.trapezoid(curve, at) / 52)
+    _, _, held_out = attacks.split(Recovery(data="all"), TASK, SIMILARITY, GRID_SIMILARITY)
+    inputs = TASK.grid.inputs[held_out]
+    np.testing.assert_allclose(curve[:, 0], errors(model, deleted, inputs, inputs).mean(-1) / 0.25, rtol=1e-5)
+
+
+# --- arbitrary codes --------------------------------------------------------------------------------------------------
+
+
+CODES = data.task(RgbCodes(kind="rgb_codes", size=3, bits=4))
+CODES_SIMILARITY = CODES.similarities["hsv"](CODES.train.inputs, CODES.item("red"))
+
+
+def test_where_every_item_is_trained_on_half_of_the_targets_are_kept_from_an_attacker_with_all() -> None:
+    (inputs, _), weights, held_out = attacks.split(Recovery(data="all"), CODES, CODES_SIMILARITY, CODES_SIMILARITY)
+    targets = np.flatnonzero(selectivity.targets(CODES_SIMILARITY))
+    assert len(inputs) == len(CODES.train)
+    assert len(held_out) == len(targets) // 2
+    assert set(held_out) < set(targets)
+    assert set(np.flatnonzero(weights == 0)) == set(held_out)
+    again = attacks.split(Recovery(data="all"), CODES, CODES_SIMILARITY, CODES_SIMILARITY)[2]
+    np.testing.assert_array_equal(again, held_out)
+
+
+def test_a_few_codes_are_not_watched_and_the_rest_has_none() -> None:
+    (few, targets), _, held_out = attacks.split(Recovery(items=8), CODES, CODES_SIMILARITY, CODES_SIMILARITY)
+    reds = np.flatnonzero(selectivity.targets(CODES_SIMILARITY))
+    assert targets.shape == (8, 4)
+    assert len(held_out) == len(reds) - 8
+    assert not {tuple(each) for each in few} & {tuple(each) for each in CODES.grid.inputs[held_out]}
+    _, weights, held_out = attacks.split(Recovery(data="rest"), CODES, CODES_SIMILARITY, CODES_SIMILARITY)
+    np.testing.assert_array_equal(np.sort(held_out), reds)
+    assert not weights[reds].any()
+
+
+def test_attacks_bring_no_code_into_a_model_that_never_saw_any() -> None:
+    """Nothing can be extrapolated: given codes are learnt, and those that are not given stay a guess, or worse."""
+    part = Recovery(data="all", steps=300, lr=0.02, batch_size=32)
+    last = {}
+    for name, task, *similarities in (
+        ("codes", CODES, CODES_SIMILARITY, CODES_SIMILARITY),
+        ("colours", TASK, SIMILARITY, GRID_SIMILARITY),
+    ):
+        fresh = models.build(TRAINING.model, task)
+        params = fresh.unpack(fresh.init(SEEDS))
+        found = attacks.recover(part, fresh, params, task, *similarities, 0.25, SEEDS)
+        last[name] = found["recover_curve"][:, -1]
+    assert last["codes"].min() > 0.8
+    assert last["colours"].max() < 0.5
+
+
+# --- a whole trial ----------------------------------------------------------------------------------------------------
+
+
 def test_a_trial_has_rows_of_healed_and_attacked_models() -> None:
     base = {"operator": "ablate", "concept": "red", "power": 3.0}
     attack = {"data": "few", "items": 8, "steps": 20}
@@ -144,11 +204,21 @@ def test_a_trial_has_rows_of_healed_and_attacked_models() -> None:
         device="cpu",
     ).tables["effects"]
     by_label = {label: [row for row in rows if row["intervention"] == label] for label in ("bare", "healed", "pruned")}
-    assert all(row["recover_steps"] is None for row in by_label["bare"])
+    assert all(row["recover_steps"] is row["recover_curve"] is row["recover_at"] is None for row in by_label["bare"])
+    assert all(len(row["recover_curve"]) == len(row["recover_at"]) == 5 for row in by_label["healed"])
     for row, pruned, bare in zip(by_label["healed"], by_label["pruned"], by_label["bare"], strict=True):
         assert 0 <= row["recover_steps"] <= 20
         assert row["score_ccc"] != bare["score_ccc"]
         assert row["score_ccc"] == pytest.approx(pruned["score_ccc"], abs=0.05)  # the same weights, in other shapes
+
+
+def test_a_member_that_broke_in_training_has_no_curve() -> None:
+    attack = {"label": "ablate", "operator": "ablate", "concept": "red", "power": 3.0, "recovery": {"steps": 5}}
+    rows = trial.run(
+        tiny.trial(**tiny.constant(lr=1e30, steps=5), interventions=[attack], twin=False), [0, 1], device="cpu"
+    ).tables
+    assert all(row["broken"] for row in rows["members"])
+    assert all(row["recover_curve"] is row["recover_at"] is None for row in rows["effects"])
 
 
 # --- what cannot be healed or attacked --------------------------------------------------------------------------------
@@ -175,6 +245,7 @@ def test_an_attacker_with_every_target_leaves_none_to_watch() -> None:
     _, _, held_out = attacks.split(Recovery(data="few", items=targets - 1), TASK, SIMILARITY, GRID_SIMILARITY)
     assert len(held_out) == 1
     known = replace(TASK, grid=TASK.train)
+    assert selectivity.targets(SIMILARITY).sum() == 1, "a half of which is none"
     with pytest.raises(PrepeError, match="so none is left to watch"):
         attacks.split(Recovery(data="all"), known, SIMILARITY, SIMILARITY)
 
