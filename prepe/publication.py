@@ -4,10 +4,8 @@ What is published is what a reader needs who does not train: no history, no snap
 has one file a table and sweep, `<table>/<sweep>.all.parquet`, and is read like any.
 """
 
-import os
-import secrets
+import math
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -17,7 +15,9 @@ import pyarrow.compute as pc
 
 from prepe import store
 from prepe.errors import PrepeError
+from prepe.store import files
 
+_OF_MODELS = ("models", "history", "snapshots", "checkpoints")
 _OF_TRIALS = ("trials", "members", "effects", "stages", "items")
 _MB = 1e6
 FIGURES = "figures"
@@ -61,7 +61,15 @@ class _Parcel:
         return named | {f"{FIGURES}/{name}": len(content) for name, content in self.figures.items()}
 
 
-def publish(names: Iterable[str], to: Path, results: Path, max_mb: float = 2.0, figures: str = "*") -> list[Published]:
+def publish(
+    names: Iterable[str],
+    to: store.Root,
+    results: store.Root,
+    max_mb: float = 2.0,
+    figures: str = "*",
+    *,
+    whole: bool = False,
+) -> list[Published]:
     """Copy sweeps of a store into another one, in place of what was published of them before.
 
     Everything is read and measured before anything is written; a sweep that an interruption leaves half written is not
@@ -69,20 +77,22 @@ def publish(names: Iterable[str], to: Path, results: Path, max_mb: float = 2.0, 
 
     Args:
         names: sweeps of the store, or their files.
-        to: the other store's folder; it is made when it does not exist.
+        to: the other store; a folder is made when it does not exist.
         results: the store.
         max_mb: how large a file may be, in megabytes of 10^6 bytes. Of items too large all but the named ones are left
-            out.
+            out, or all.
+        whole: copy history, snapshots and checkpoints too, whatever their size, as into a store to go on in.
         figures: a pattern of the names of figures to copy, such as `"*-before-after*"`; none with `""`.
 
     Raises:
         PrepeError: there is no such sweep, or none of its trials is complete; a sweep has no figure that fits a pattern
             other than `"*"`; a file is too large, or cannot be read or written; the two stores are one.
     """
-    if to.resolve() == results.resolve():
+    if store.absolute(to) == store.absolute(results):
         raise PrepeError(f"{to}: it is the store itself; allowed: another folder")
+    max_mb = math.inf if whole else max_mb
     sweeps = list(dict.fromkeys(store.sweep_named(results, name) for name in names))
-    parcels = [_parcel(results, sweep, max_mb, figures) for sweep in sweeps]
+    parcels = [_parcel(results, sweep, max_mb, figures, _OF_MODELS if whole else _OF_MODELS[:1]) for sweep in sweeps]
     for parcel in parcels:
         _write(to, parcel)
     return [_published(parcel) for parcel in parcels]
@@ -94,7 +104,7 @@ def _published(parcel: _Parcel) -> Published:
     return Published(parcel.sweep, len(complete), members, parcel.sizes(), parcel.left_out)
 
 
-def _parcel(results: Path, sweep: str, max_mb: float, figures: str) -> _Parcel:
+def _parcel(results: store.Root, sweep: str, max_mb: float, figures: str, of_models: Iterable[str]) -> _Parcel:
     proposals = store.last_version(store.read(results, "proposals", pc.field("sweep") == sweep))
     if "complete" not in proposals["state"].to_pylist():
         raise PrepeError(f"sweep {sweep}: none of its trials is complete, so there is nothing to publish")
@@ -102,7 +112,10 @@ def _parcel(results: Path, sweep: str, max_mb: float, figures: str) -> _Parcel:
     rows = {table: _of(results, table, "trial", proposals["trial"]) for table in _OF_TRIALS}
     models = pa.chunked_array([*rows["trials"]["model"].chunks, *rows["trials"]["twin"].chunks], pa.string())
     seeds = pc.list_flatten(rows["trials"]["seeds"])
-    rows["models"] = _of(results, "models", "model", models).filter(pc.field("seed").isin(seeds.unique()))
+    for table in of_models:
+        rows[table] = _of(results, table, "model", models)
+        if "seed" in rows[table].column_names:
+            rows[table] = rows[table].filter(pc.field("seed").isin(seeds.unique()))
     rows["proposals"] = proposals
     for table, content in rows.items():
         if len(content):
@@ -110,19 +123,22 @@ def _parcel(results: Path, sweep: str, max_mb: float, figures: str) -> _Parcel:
     if parcel.tables.get("items", pa.py_buffer(b"")).size > max_mb * _MB:
         parcel.left_out = sorted(set(rows["items"]["set"].to_pylist()) - {"named"})
         parcel.tables["items"] = _sorted("items", rows["items"].filter(pc.field("set") == "named"))
-    drawn = _figures(results, sweep)
-    shown = [path for path in drawn if fnmatchcase(path.name, figures)]
+    if parcel.tables.get("items", pa.py_buffer(b"")).size > max_mb * _MB:
+        parcel.left_out = sorted(set(rows["items"]["set"].to_pylist()))
+        del parcel.tables["items"]
+    drawn = _drawn(results, sweep)
+    shown = [name for name in drawn if fnmatchcase(name, figures)]
     if figures not in ("", "*") and not shown:
-        known = ", ".join(path.name for path in drawn) or "none is drawn"
+        known = ", ".join(drawn) or "none is drawn"
         raise PrepeError(f"--figures {figures!r}: no figure of {sweep} fits; allowed: {known}; see: prepe draw {sweep}")
-    parcel.figures = {path.name: path.read_bytes() for path in shown}
+    parcel.figures = {name: drawn[name].read_bytes() for name in shown}
     for name, size in parcel.sizes().items():
         if size > max_mb * _MB:
             raise PrepeError(f"{name}: it would have {size / _MB:.2f} MB; allowed: {max_mb:g}, or more with --max-mb")
     return parcel
 
 
-def _of(results: Path, table: str, column: str, names: pa.ChunkedArray) -> pa.Table:
+def _of(results: store.Root, table: str, column: str, names: pa.ChunkedArray) -> pa.Table:
     rows = store.read(results, table, pc.field(column).isin(names.unique().drop_null()))
     return store.distinct(rows, store.KEYS[table])  # as a trial that two sweeps published
 
@@ -136,42 +152,33 @@ def _sorted(table: str, rows: pa.Table) -> pa.Buffer:
     return store.serialize(table, rows.sort_by([(key, "ascending") for key in keys]))
 
 
-def _figures(root: Path, sweep: str) -> list[Path]:
-    """Return a sweep's figures: `<sweep>.png` and `<sweep>-what.png`, unless that begins with a longer sweep's name."""
+def _drawn(results: store.Root, sweep: str) -> dict[str, Path]:
+    """Return the paths of the figures that were drawn of a sweep, by their names."""
+    folder = store.local_folder(results)
+    return {name: folder / FIGURES / name for name in _figures(results, sweep, files.listed(folder, FIGURES))}
+
+
+def _figures(root: store.Root, sweep: str, names: Iterable[str]) -> list[str]:
+    """Choose a sweep's figures: `<sweep>.png` and `<sweep>-what.png`, unless that begins with a longer sweep's name."""
     known = {*store.read(root, "proposals", columns=["sweep"])["sweep"].to_pylist(), sweep}
-    found = sorted(path for path in (root / FIGURES).glob("*") if path.is_file() and not path.name.startswith("."))
-    return [path for path in found if max((each for each in known if _names(each, path)), key=len, default="") == sweep]
+    return [name for name in names if max((each for each in known if _names(each, name)), key=len, default="") == sweep]
 
 
-def _names(sweep: str, path: Path) -> bool:
-    return path.stem == sweep or path.name.startswith(f"{sweep}-")
+def _names(sweep: str, figure: str) -> bool:
+    return Path(figure).stem == sweep or figure.startswith(f"{sweep}-")
 
 
-def _write(to: Path, parcel: _Parcel) -> None:
+def _write(to: store.Root, parcel: _Parcel) -> None:
     """Write a sweep's files; its proposals go first and come last, since without them no reader sees the others."""
-    old = [store.path_of(to, table, parcel.stem) for table in ("proposals", "models", *_OF_TRIALS)]
-    old += _figures(to, parcel.sweep)
-    new = {store.path_of(to, table, parcel.stem) for table in parcel.tables.keys() - {"proposals"}}
-    new |= {to / FIGURES / name for name in parcel.figures}
-    try:
-        for path in old:
-            if path not in new:
-                path.unlink(missing_ok=True)
-        for name, content in parcel.figures.items():
-            _put(to / FIGURES / name, content)
-    except OSError as error:
-        raise PrepeError(f"{error.filename or to}: cannot be written: {error.strerror or error}") from error
+    tables = ("proposals", *_OF_MODELS, *_OF_TRIALS)
+    old = [(table, f"{parcel.stem}.parquet") for table in tables]
+    old += [(FIGURES, name) for name in _figures(to, parcel.sweep, files.listed(to, FIGURES))]
+    new = {(table, f"{parcel.stem}.parquet") for table in parcel.tables.keys() - {"proposals"}}
+    new |= {(FIGURES, name) for name in parcel.figures}
+    for each in old:
+        if each not in new and files.is_there(to, *each):
+            files.remove(to, *each)
+    for name, content in parcel.figures.items():
+        files.put(to, (FIGURES, name), content)
     for table in sorted(parcel.tables, key=lambda each: each == "proposals"):
         store.put(to, table, parcel.stem, parcel.tables[table])
-
-
-def _put(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        with suppress(OSError):
-            temporary.unlink()

@@ -160,6 +160,19 @@ def test_only_named_items_are_published_where_all_are_too_large(made: Path, tmp_
     assert prepe.publish("single", out, root)[0].left_out == []
 
 
+def test_no_items_are_published_where_the_named_ones_are_too_large_too(made: Path, tmp_path: Path) -> None:
+    root, out = tmp_path / "results", tmp_path / "out"
+    shutil.copytree(made / "results", root)
+    (name,) = {row["trial"] for row in rows(root, "trials", "single")}
+    key = {"trial": name, "block": "0-3", "seed": 0, "intervention": "ablate", "set": "named"}
+    noise = [int.from_bytes(os.urandom(8), "big") / 2**64 for _ in range(10_000)]
+    store.write(root, "items", f"{name}-more", [{**key, "item": str(i), "error_after": x} for i, x in enumerate(noise)])
+    (single,) = prepe.publish("single", out, root, max_mb=0.05)
+    assert single.left_out == ["named", "reference"]
+    assert not (out / "items").exists()
+    assert rows(out, "effects", "single") == rows(root, "effects", "single")
+
+
 def test_a_sweep_that_is_half_written_is_not_there_for_readers(made: Path, tmp_path: Path) -> None:
     prepe.publish(["pair", "single"], tmp_path, made / "results")
     blocker = tmp_path / "items" / "pair.all.parquet"

@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 
 from prepe.catalog import unknown
 from prepe.errors import PrepeError
-from prepe.store.read import check_store, first_block, read
+from prepe.store.read import check_store, first_block, parts_compacted, read, rows_of, stems, while_folded
+from prepe.store.root import Root
 from prepe.store.schema import SCHEMAS
 from prepe.store.views import last_version
-from prepe.store.write import Root
 
 _LEAST_DIGITS = 4
 _MOST_NAMED = 8
@@ -36,13 +36,11 @@ def trial_named(root: Root, prefix: str) -> dict[str, Any]:
     """
     check_store(root)
     proposed = proposal_named(root, prefix)
-    if proposed:
-        trial = proposed["trial"]
-    else:
-        known = {name for table in ("proposals", "trials") for name in _distinct(root, table, "trial")}
-        trial = _chosen(root, prefix.strip().lower(), sorted(known))
-    blocks = first_block(read(root, "trials", pc.field("trial") == trial), ["block"]).to_pylist()
-    proposals = read(root, "proposals", pc.field("trial") == trial).to_pylist()
+    trial = proposed["trial"] if proposed else _chosen(root, prefix.strip().lower())
+    blocks = first_block(read(root, "trials", names=f"{trial}-*"), ["block"]).to_pylist()
+    names = f"*-{trial}"
+    sweeps = read(root, "proposals", columns=["sweep"], names=names)["sweep"].unique()  # in whose order large files are
+    proposals = read(root, "proposals", pc.field("sweep").isin(sweeps), names=names).to_pylist()
     first = blocks[0] if blocks else dict.fromkeys(SCHEMAS["trials"].names)
     return {
         **{name: value for name, value in first.items() if name != "block"},
@@ -86,7 +84,7 @@ def proposal_named(root: Root, name: str) -> dict[str, Any] | None:
 
 
 def _is_sweep(root: Root, name: str) -> bool:
-    return Path(name.strip()).name.removesuffix(".toml") in _distinct(root, "proposals", "sweep")
+    return Path(name.strip()).name.removesuffix(".toml") in _sweeps(root)
 
 
 def sweep_named(root: Root, name: str) -> str:
@@ -97,20 +95,32 @@ def sweep_named(root: Root, name: str) -> str:
     """
     check_store(root)
     sweep = Path(name).name.removesuffix(".toml")
-    sweeps = sorted(_distinct(root, "proposals", "sweep"))
+    sweeps = sorted(_sweeps(root))
     if sweep not in sweeps:
         raise PrepeError(f"{root}: {unknown(sweep, sweeps, 'sweep')}")
     return sweep
 
 
-def _distinct(root: Root, table: str, column: str) -> list[str]:
-    found: pa.Array = read(root, table, columns=[column])[column].unique().drop_null()
+def _sweeps(root: Root) -> set[str]:
+    """Return the names of a store's sweeps, which names of files tell, so that few have to be opened."""
+    own, _ = stems(root, "proposals")
+    named = {stem.rpartition("-")[0] for stem in own}
+    if "" in named:  # a file of another name than its rows
+        return set(_distinct(root, "proposals", "sweep"))
+    compacted = while_folded(lambda: rows_of(parts_compacted(root, "proposals"), columns=["sweep"]))
+    return named | set(compacted["sweep"].unique().to_pylist())
+
+
+def _distinct(root: Root, table: str, column: str, where: pc.Expression | None = None, names: str = "*") -> list[str]:
+    found: pa.Array = read(root, table, where, [column], names)[column].unique().drop_null()
     return [str(value) for value in found.to_pylist()]
 
 
-def _chosen(root: Root, prefix: str, known: list[str]) -> str:
-    """Return the one known name that begins with a prefix."""
-    found = [name for name in known if name.startswith(prefix)]
+def _chosen(root: Root, prefix: str) -> str:
+    """Return the one trial whose name begins with a prefix."""
+    begins = (pc.field("trial") >= prefix) & (pc.field("trial") < f"{prefix}~")  # what statistics of files tell too
+    patterns = {"proposals": f"*-{prefix}*", "trials": f"{prefix}*"}
+    found = sorted({name for table in patterns for name in _distinct(root, table, "trial", begins, patterns[table])})
     if prefix in found:
         return prefix
     if len(prefix) < _LEAST_DIGITS:
@@ -118,6 +128,7 @@ def _chosen(root: Root, prefix: str, known: list[str]) -> str:
     if len(found) > 1:
         raise PrepeError(f"trial {prefix!r}: {len(found)} begin so in {root}: {', '.join(found)}; give more digits")
     if not found:
+        known = sorted({name for table in ("proposals", "trials") for name in _distinct(root, table, "trial")})
         near = get_close_matches(prefix, known, 3, 0.0)
         hint = f", the nearest {', '.join(near)}" if near else ""
         raise PrepeError(f"trial {prefix!r}: none of the {len(known)} trials in {root} begins so{hint}")

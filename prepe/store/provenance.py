@@ -30,8 +30,11 @@ def git_commit() -> str | None:
     """Return the commit of the source tree that prepe is imported from, or None.
 
     `+dirty` follows when a Python file of the package has changed since, or is not in the commit. There is none outside
-    a git checkout, without git, and when a repository around the package does not hold it, as when it is installed.
+    a git checkout, without git, and when a repository around the package does not hold it, as when it is installed. A
+    job on a cluster, which carries a copy of the package, is told the commit in the variable PREPE_COMMIT.
     """
+    if carried := os.environ.get("PREPE_COMMIT"):
+        return carried
     package = Path(__file__).resolve().parents[1]
     if _git(package, "ls-files", "--error-unmatch", "--", "__init__.py") is None:
         return None

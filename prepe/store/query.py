@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from prepe.errors import PrepeError
 from prepe.store import views
-from prepe.store.read import check_rows, check_store, dataset
-from prepe.store.write import Root
+from prepe.store.read import check_rows, check_store, dataset, while_folded
+from prepe.store.root import Root
 
 _LOCK = (
     "SET TimeZone = 'UTC'",
@@ -31,15 +31,19 @@ _ALLOWED = "one query: SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, PI
 
 
 def connect(
-    root: Root, names: Collection[str] | None = None, declared: Iterable[Mapping[str, Any]] = ()
+    root: Root,
+    names: Collection[str] | None = None,
+    declared: Iterable[Mapping[str, Any]] = (),
+    trial: str | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """Open a store for SQL: a locked connection in memory, with the views.
 
     Args:
         root: the store's folder.
         names: the views to make, of `views.NEEDS`; all of them when left out. Their rows are those of now, but for
-            items, models, history, snapshots and checkpoints, whose files are read with each query.
+            items, models, history, snapshots, checkpoints and other large tables, whose files are read with each query.
         declared: points of search spaces, whose parameters are fields of `trials.params` even if no trial has them.
+        trial: the only one whose rows are wanted.
 
     Raises:
         PrepeError: if there is no store, or a file of a needed table is damaged, foreign or of a newer schema.
@@ -48,25 +52,30 @@ def connect(
     con = duckdb.connect(":memory:")
     for statement in _LOCK:
         con.execute(statement)
-    views.create(con, root, views.NEEDS if names is None else names, declared)
+    while_folded(lambda: views.create(con, root, views.NEEDS if names is None else names, declared, trial))
     con.execute("SET lock_configuration = true")
     return con
 
 
-def query(root: Root, sql: str) -> pa.Table:
+def query(root: Root, sql: str, trial: str | None = None) -> pa.Table:
     """Run one SQL query over a store and return its rows.
 
-    Only the files of tables behind the views that it mentions are opened.
+    Only the files of tables behind the views that it mentions are opened; and where the rows of one trial alone are
+    wanted, those of no other are read.
 
     Raises:
         PrepeError: if there is no store, the statement is not a query or is wrong, or a file cannot be read.
     """
     check_store(root)
     _check_statement(sql)
+    return while_folded(lambda: _look(root, sql, trial))
+
+
+def _look(root: Root, sql: str, trial: str | None) -> pa.Table:
     every = list(views.NEEDS)
     names = mentioned(sql) or every
     try:
-        return _run(root, sql, names)
+        return _run(root, sql, names, trial)
     except duckdb.CatalogException:  # a view can be reached without a mention
         names = every
     except _UNREADABLE:  # a file is damaged, or was replaced between two looks at it
@@ -75,7 +84,7 @@ def query(root: Root, sql: str) -> pa.Table:
     except duckdb.Error as error:
         raise PrepeError(_message(error)) from error
     try:
-        return _run(root, sql, names)
+        return _run(root, sql, names, trial)
     except duckdb.Error as error:
         raise PrepeError(_message(error)) from error
 
@@ -99,8 +108,8 @@ def mentioned(sql: str) -> list[str]:
     return [view for view in views.NEEDS if re.search(rf"\b{view}\b", sql, re.IGNORECASE)]
 
 
-def _run(root: Root, sql: str, names: Collection[str]) -> pa.Table:
-    con = connect(root, names)
+def _run(root: Root, sql: str, names: Collection[str], trial: str | None) -> pa.Table:
+    con = connect(root, names, trial=trial)
     try:
         return _rows(con, sql)
     finally:
@@ -118,7 +127,10 @@ def _rows(con: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
 def _check_statement(sql: str) -> None:
     """Raise a PrepeError unless DuckDB's own parser sees exactly one query."""
     try:
+        sql.encode()
         kinds = [statement.type for statement in duckdb.extract_statements(sql)]
+    except UnicodeEncodeError as error:  # of an argument that is not UTF-8 Python keeps the bytes
+        raise PrepeError(f"query: not a text in UTF-8; allowed: {_ALLOWED}") from error
     except duckdb.Error as error:
         raise PrepeError(_message(error)) from error
     if len(kinds) == 1 and kinds[0] in _QUERIES:

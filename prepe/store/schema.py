@@ -136,7 +136,10 @@ _COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "similarity": _text,
         "other_similarity": _text,  # the one of score_ccc_other
         "ideal_damage": _real,  # D*
+        "source": _text,  # of the direction: "prescribed", "given" for this intervention alone, or how it was found
         **dict.fromkeys(EFFECT_METRICS, _real),
+        "recover_curve": pa.list_(_real),  # mean error on held-out target items during the attack, in units of D*
+        "recover_at": pa.list_(_int),  # after so many updates
     },
     # named items of every member; every item of the reference grid and of the task's views for shown members
     "items": {
@@ -174,6 +177,8 @@ _COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "error": _text,
         "busy_s": _real,  # of the worker, from taking the proposal to writing this row
         "created": pa.timestamp("us", tz="UTC"),
+        # what it was worth with fewer members, where halving chooses who gets more: one a rung that it has reached
+        "rungs": pa.list_(pa.struct({"members": _int, "measure": _text, "value": _real, "feasible": _flag})),
     },
 }
 

@@ -12,13 +12,15 @@ from itertools import chain
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS
-from prepe.store.read import parts, read
+from prepe.store.read import Held, counted, held, of_files, read, rows_of
+from prepe.store.root import Root
 from prepe.store.schema import SCHEMAS
-from prepe.store.write import Root
+from prepe.store.write import KEYS, SHARED
 
 NEEDS: dict[str, tuple[str, ...]] = {
     "proposals": ("proposals",),
@@ -38,9 +40,29 @@ NEEDS: dict[str, tuple[str, ...]] = {
 
 _FIRST = ("sweep", "trial")
 _NEXT = ("number", "state", "feasible", "members")
-_LAST = ("digest", "first_seed", "generation", "goals", "constraints", "busy_s", "created", "error")
-_NARROW = ("proposals", "trials", "members", "stages", "effects")
-"""Tables that are read whole; of the others, a query scans what it needs."""
+_LAST = ("digest", "first_seed", "generation", "goals", "constraints", "rungs", "busy_s", "created", "error")
+_IN_MEMORY = 200_000
+"""Up to so many rows a table is read whole; of larger ones, and of those with lists in them, a query scans what it
+needs."""
+_WIDE = ("models", "history", "snapshots", "checkpoints", "items")
+_WITH_POINTS = frozenset(("proposals", "trials"))
+"""Views with the parameters and objectives of proposals, which take long to unpack."""
+_OF_SHARES = ["sweep", "trial", "first_seed", "members"]
+_REPEATED = {
+    "members": ("trial", "block"),
+    "stages": ("trial", "block"),
+    "effects": ("trial", "block", "intervention", "concept", "direction", "operator", "site"),
+}
+"""Texts that stand in many rows of large files, which are read as dictionaries there."""
+_ONCE = {
+    "models": ("model", "seed"),
+    "trials": ("trial", "block"),
+    "members": ("trial", "seed"),
+    "stages": ("trial", "seed", "step", "phase"),
+    "effects": ("trial", "seed", "intervention"),
+    "items": ("trial", "seed", "intervention", "set", "item"),
+}
+"""What tells rows of a table apart, whichever block they are of."""
 
 
 def tables(views: Collection[str]) -> list[str]:
@@ -49,44 +71,88 @@ def tables(views: Collection[str]) -> list[str]:
 
 
 def create(
-    con: duckdb.DuckDBPyConnection, root: Root, views: Collection[str], declared: Iterable[Mapping[str, Any]] = ()
+    con: duckdb.DuckDBPyConnection,
+    root: Root,
+    views: Collection[str],
+    declared: Iterable[Mapping[str, Any]] = (),
+    trial: str | None = None,
 ) -> None:
     """Make these views, and those that can be had from the same tables, in a connection.
 
     Args:
         con: where.
-        root: the store's folder.
+        root: the store.
         views: of `NEEDS`.
         declared: points of search spaces, whose parameters are fields of `params` even where no stored trial has them.
+        trial: the only one whose rows are wanted; reading it alone is quick in any store.
 
     Raises:
         PrepeError: naming a file of a needed table that is damaged, foreign or of a newer schema.
     """
     stored = tables(views)
-    narrow = {table: read(root, table) for table in stored if table in _NARROW}
-    for table, rows in narrow.items():
-        con.register(f"_{table}", rows)
     for table in stored:
-        if table not in _NARROW:
-            _scan(con, root, table)
-    if "proposals" in narrow:
-        con.register("_proposed", _proposed(last_version(narrow["proposals"]), list(declared)))
+        if table != "proposals":
+            _make_known(con, root, table, trial)
+    points = bool(_WITH_POINTS & set(views))
+    if "proposals" in stored:
+        proposals = _proposals(root, trial, None if points else [*_OF_SHARES, "number", "digest", "params", "created"])
+        if points:
+            con.register("_proposals", proposals)
+        con.register("_proposed", _proposed(last_version(proposals), list(declared), points))
         con.register("_metrics", _metrics())
     for view in NEEDS:
-        if set(stored) >= set(NEEDS[view]):
-            con.execute(f"CREATE VIEW {view} AS {_SELECT[view]}")
+        if set(stored) >= set(NEEDS[view]) and (points or view not in _WITH_POINTS):
+            con.execute(f"CREATE OR REPLACE VIEW {view} AS {_SELECT[view]}")
 
 
-def _scan(con: duckdb.DuckDBPyConnection, root: Root, table: str) -> None:
-    """Make a stored table known whose files are read with each query."""
-    (own, _), *compacted = parts(root, table)
-    if not compacted:
-        con.register(f"_{table}", own)
-        return
-    ((rows, kept),) = compacted
-    con.register(f"_{table}_own", own)
-    con.register(f"_{table}_compacted", rows if kept is None else rows.filter(kept))
-    con.execute(f"CREATE VIEW _{table} AS FROM _{table}_own UNION ALL FROM _{table}_compacted")
+def _proposals(root: Root, trial: str | None, columns: list[str] | None) -> pa.Table:
+    """Return the stored proposals; where one trial alone is wanted, those of the sweeps that have it."""
+    if trial is None:
+        return read(root, "proposals", columns=columns)
+    sweeps = read(root, "proposals", columns=["sweep"], names=f"*-{trial}")["sweep"].unique()
+    names = f"{sweeps[0]}-*" if len(sweeps) == 1 else "*"
+    return read(root, "proposals", pc.field("sweep").isin(sweeps), columns, names)
+
+
+def _make_known(con: duckdb.DuckDBPyConnection, root: Root, table: str, trial: str | None) -> None:
+    """Make a stored table `t` known as `_t`, and as `_t_once` without what stands in it twice."""
+    shared: list[str] | None = None
+    if trial is not None and KEYS[table][0] == "trial":
+        con.register(f"_{table}", read(root, table, pc.field("trial") == trial, names=f"{trial}-*"))
+    else:
+        every = held(root, table)
+        if table in _WIDE or sum(each.rows for kind in every for each in kind) > _IN_MEMORY:
+            shared = _scan(con, root, table, every)
+        else:
+            con.register(f"_{table}", rows_of(counted(root, table, every)))
+    if shared:
+        con.register(f"_{table}_shared", pa.table({"name": pa.array(shared, pa.string())}))
+    if table in _ONCE:
+        con.execute(f"CREATE OR REPLACE VIEW _{table}_once AS {_once(table, shared)}")
+
+
+def _scan(
+    con: duckdb.DuckDBPyConnection, root: Root, table: str, every: tuple[list[Held], list[Held], list[Held]]
+) -> list[str] | None:
+    """Make a stored table known whose files are read with each query.
+
+    Returns:
+        Those trials or models that may have rows in several blocks, or None for any of them.
+    """
+    found = counted(root, table, every)
+    if not any(every[:2]):  # of files that `compact` made alone every row counts
+        found = [(of_files(root, table, every[2], _REPEATED.get(table, ())), None)]
+    for i, (rows, kept) in enumerate(found):
+        con.register(f"_{table}_{i}", rows if kept is None else rows.filter(kept))
+    rows_of_all = " UNION ALL ".join(f"FROM _{table}_{i}" for i in range(len(found)))
+    con.execute(f"CREATE OR REPLACE VIEW _{table} AS {rows_of_all}")
+    if table not in _WIDE:  # DuckDB knows no size of what it scans, and would hash the larger side of a join
+        con.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+    own, published, folded = every
+    tags = [json.loads(each.tags.get(SHARED, "null")) for each in folded]
+    if published or not folded or None in tags:
+        return None
+    return sorted({each.stem.partition("-")[0] for each in own}.union(*tags))
 
 
 def last_version(proposals: pa.Table) -> pa.Table:
@@ -94,26 +160,52 @@ def last_version(proposals: pa.Table) -> pa.Table:
 
     Of several rows of one proposal, as after a run into a store that others were published to, the last one is kept.
     """
-    rows = proposals.select(["created", "sweep", "digest", "number", "trial"])
-    rows = rows.set_column(0, "at", pc.fill_null(rows["created"].cast(pa.int64()), 0)).to_pylist()
-    order = sorted(range(len(rows)), key=lambda i: rows[i]["at"])
-    digest = {rows[i]["sweep"]: rows[i]["digest"] for i in order}
-    last = {(rows[i]["sweep"], rows[i]["number"], rows[i]["trial"]): i for i in order}
-    kept = [i for i in sorted(last.values()) if rows[i]["digest"] == digest[rows[i]["sweep"]]]
-    return proposals.take(pa.array(kept, pa.int64()))
+    every = proposals.select(["sweep", "digest", "trial"])
+    doubled = pc.count_distinct(every["trial"]).as_py() < len(every)  # else no proposal stands twice
+    versions = every.group_by(["sweep", "digest"]).aggregate([])
+    several = pc.count_distinct(versions["sweep"]).as_py() < len(versions)
+    if not doubled and not several:
+        return proposals
+    place = pa.array(np.arange(len(proposals)))
+    at = pc.fill_null(proposals["created"].cast(pa.int64()), 0)
+    order = pc.sort_indices(pa.table({"at": at, "place": place}), [("at", "ascending"), ("place", "ascending")])
+    rows = proposals.select(["sweep", "digest", "number", "trial"]).append_column("place", place).take(order)
+    places = rows["place"]
+    if doubled:
+        keys = ["sweep", "number", "trial"]
+        places = rows.group_by(keys, use_threads=False).aggregate([("place", "last")])["place_last"]
+    found = proposals.take(places.combine_chunks().sort())
+    if not several:
+        return found
+    newest = rows.group_by("sweep", use_threads=False).aggregate([("place", "last")])["place_last"]
+    last = proposals.take(newest)
+    digest = dict(zip(last["sweep"].to_pylist(), last["digest"].to_pylist(), strict=True))
+    pairs = zip(found["sweep"].to_pylist(), found["digest"].to_pylist(), strict=True)
+    return found.filter(pa.array([digest[sweep] == own for sweep, own in pairs], pa.bool_()))
 
 
-def _proposed(proposals: pa.Table, declared: list[Mapping[str, Any]]) -> pa.Table:
-    """Return the proposals with their parameters as a struct, their variant, and each objective as a column."""
+def _proposed(proposals: pa.Table, declared: list[Mapping[str, Any]], points: bool = True) -> pa.Table:
+    """Return the proposals with their variant, and if wanted, parameters as a struct and each objective as a column."""
+    texts = proposals["params"]
+    if not points:
+        return proposals.select(_OF_SHARES).append_column("variant", _variants(texts))
+    first, following, last = ({name: proposals[name] for name in names} for names in (_FIRST, _NEXT, _LAST))
     rows = [dict(each or ()) for each in proposals["objectives"].to_pylist()]
     objectives = {name: pa.array([row.get(name) for row in rows], pa.float64()) for name in _keys(rows)}
-    points = [json.loads(each or "{}") for each in proposals["params"].to_pylist()]
-    known = [*points, *declared]
-    params = pa.array(known)[: len(points)] if _keys(known) else proposals["params"]  # a struct needs a field
-    names = [point.get("variant") for point in points]
-    variant = pa.array([name if isinstance(name, str) else None for name in names], pa.string())
-    first, following, last = ({name: proposals[name] for name in names} for names in (_FIRST, _NEXT, _LAST))
-    return pa.table({**first, "variant": variant, **following, "params": params, **objectives, **last})
+    found = json.loads(f"[{','.join(each or '{}' for each in texts.to_pylist())}]")
+    known = [*found, *declared]
+    params = pa.array(known)[: len(found)] if _keys(known) else texts  # a struct needs a field
+    return pa.table({**first, "variant": _variants(texts), **following, "params": params, **objectives, **last})
+
+
+def _variants(params: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Return the variant that each of some parameters, as JSON, names; most name none, which is quick to see."""
+    named = pc.fill_null(pc.match_substring(params, '"variant"'), False)
+    if not pc.any(named).as_py():
+        return pa.nulls(len(params), pa.string())
+    found = [json.loads(each).get("variant") for each in params.filter(named).to_pylist()]
+    texts = pa.array([name if isinstance(name, str) else None for name in found], pa.string())
+    return pc.replace_with_mask(pa.nulls(len(params), pa.string()), named.combine_chunks(), texts)
 
 
 def _keys(rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -130,23 +222,36 @@ def _metrics() -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
-def _once(table: str, *keys: str) -> str:
-    """Select a stored table's rows, each once: of those with the same keys, one of the first block."""
-    return f"FROM _{table} QUALIFY row_number() OVER (PARTITION BY {', '.join(keys)} ORDER BY block) = 1"
+def _once(table: str, shared: list[str] | None) -> str:
+    """Select a stored table's rows, each once: of those with the same keys, one of the first block.
+
+    Args:
+        table: its name.
+        shared: trials or models that may have rows in several blocks; None for any of them.
+    """
+    first, *_ = keys = _ONCE[table]
+    numbered = f"QUALIFY row_number() OVER (PARTITION BY {', '.join(keys)} ORDER BY block) = 1"
+    if shared is None:
+        return f"FROM _{table} {numbered}"
+    if not shared:
+        return f"FROM _{table}"
+    names = f"(SELECT name FROM _{table}_shared)"
+    return (
+        f"FROM _{table} WHERE {first} NOT IN {names} UNION ALL FROM (FROM _{table} WHERE {first} IN {names} {numbered})"
+    )
 
 
-def _of_members(table: str, *keys: str) -> str:
+def _of_members(table: str) -> str:
     """Select a table's rows of each sweep's own members, with sweep, trial, variant, member and seed in front.
 
     Args:
-        table: its rows are known by trial, seed and `keys`.
-        keys: its other columns that tell two rows apart.
+        table: its rows are known by trial, seed and perhaps more.
     """
     ends = [name for name in ("model", "block") if name in SCHEMAS[table].names]
     return f"""
         SELECT share.sweep, t.trial, share.variant, t.seed AS member, t.seed,
                t.* EXCLUDE (trial, seed, {", ".join(ends)}), {", ".join(f"t.{name}" for name in ends)}
-        FROM ({_once(table, "trial", "seed", *keys)}) t
+        FROM _{table}_once t
         JOIN (SELECT sweep, trial, min(variant) AS variant, min(first_seed) AS first_seed,
                      max(first_seed + members) AS end_seed
               FROM _proposed GROUP BY sweep, trial) share
@@ -165,7 +270,7 @@ _TRIALS = f"""
                string_agg(DISTINCT device, ', ' ORDER BY device) AS device,
                string_agg(DISTINCT cpu_capability, ', ' ORDER BY cpu_capability) AS cpu_capability,
                string_agg(DISTINCT git_commit, ', ' ORDER BY git_commit) AS git_commit
-        FROM ({_once("trials", "trial", "block")}) t
+        FROM _trials_once t
         JOIN (SELECT DISTINCT trial, first_seed, members FROM _proposed) share USING (trial)
         WHERE list_min(seeds) < first_seed + share.members AND list_max(seeds) >= first_seed
         GROUP BY trial, first_seed, share.members
@@ -201,12 +306,12 @@ _SELECT: dict[str, str] = {
     "proposals": "FROM _proposals",
     "trials": _TRIALS,
     "members": _of_members("members"),
-    "stages": _of_members("stages", "step", "phase"),
-    "effects": _of_members("effects", "intervention"),
-    "items": _of_members("items", "intervention", "set", "item"),
+    "stages": _of_members("stages"),
+    "effects": _of_members("effects"),
+    "items": _of_members("items"),
     "colors": "FROM items WHERE set = 'named'",
     "summaries": _SUMMARIES,
-    "models": _once("models", "model", "seed"),
+    "models": "FROM _models_once",
     "history": "FROM _history",
     "snapshots": "FROM _snapshots",
     "checkpoints": "FROM _checkpoints",

@@ -1,15 +1,11 @@
 """Rows of one table in; one Parquet file out, which appears whole or not at all.
 
-A file lies at `<root>/<table>/<name>.parquet`. It is written in `<root>/.tmp`, synced to disk and then moved; so its
-existence means that it is done, whatever was killed meanwhile, and the folder of a table has nothing else in it.
+A file lies at `<root>/<table>/<name>.parquet`. Its existence means that it is done, whatever was killed meanwhile, and
+the folder of a table has nothing else in it; see `files`.
 """
 
-import os
 import re
-import secrets
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prepe.errors import PrepeError
+from prepe.store import files
+from prepe.store.root import Root, is_remote
 from prepe.store.schema import SCHEMAS
 
 KEYS: dict[str, tuple[str, ...]] = {
@@ -34,25 +32,26 @@ KEYS: dict[str, tuple[str, ...]] = {
 COMPACTED = ".all"
 """How the stem of a file ends that holds what once were many files; theirs are named `<trial or model>-<block>`, and
 `<sweep>-<trial>` of proposals."""
-_TEMPORARY = ".tmp"
-_LEFT_BEHIND_S = 24 * 3600
+SHARED = "prepe_shared"
+"""A tag in the footer of a file that `compact` made: the trials or models of it that have rows in several blocks, here
+or in other files, as JSON; or null where those are too many to say."""
+FOLDS = "prepe_folds"
+"""A tag in the footer of a file that `compact` made: the compacted files whose rows it has in their place, as JSON."""
 _NAME = re.compile(r"[A-Za-z0-9-][A-Za-z0-9_.-]*")
 
-Root = str | os.PathLike[str]
 
-
-def write(root: Root, table: str, name: str, rows: Sequence[Mapping[str, Any]] | pa.Table) -> Path:
+def write(root: Root, table: str, name: str, rows: Sequence[Mapping[str, Any]] | pa.Table) -> Root:
     """Write rows as one file of a table, in place of any file of the same name.
 
     Args:
-        root: the store's folder; it is made when it does not exist.
+        root: the store; a folder is made when it does not exist, a bucket is not.
         table: a name in `schema.SCHEMAS`.
         name: the file's stem: letters, digits, `-`, `_` and `.`, of which the last two not in front.
         rows: mappings from column to value (a map column takes a mapping too), or an Arrow table. Columns that are left
             out become null, but those in `KEYS` must be there in every row. No rows at all make an empty file.
 
     Returns:
-        The path of the file.
+        The path of the file, or its URI.
 
     Raises:
         PrepeError: if the name is not one for a file, or the file cannot be written; nothing is left behind.
@@ -62,42 +61,39 @@ def write(root: Root, table: str, name: str, rows: Sequence[Mapping[str, Any]] |
     return put(root, table, name, serialize(table, rows))
 
 
-def serialize(table: str, rows: Sequence[Mapping[str, Any]] | pa.Table) -> pa.Buffer:
-    """Return the content of a file of a table; rows are as in `write`."""
+def serialize(
+    table: str,
+    rows: Sequence[Mapping[str, Any]] | pa.Table,
+    tags: Mapping[str, str] | None = None,
+    group_rows: int | None = None,
+) -> pa.Buffer:
+    """Return the content of a file of a table.
+
+    Rows are as in `write`. Tags go into the file's footer. A reader skips, or reads, `group_rows` rows at once.
+    """
     content = pa.BufferOutputStream()
-    pq.write_table(conform(table, rows), content, compression="zstd", write_page_checksum=True)
+    held = conform(table, rows)
+    if tags:
+        held = held.replace_schema_metadata({**(held.schema.metadata or {}), **tags})
+    pq.write_table(held, content, compression="zstd", write_page_checksum=True, row_group_size=group_rows)
     return content.getvalue()
 
 
-def put(root: Root, table: str, name: str, content: pa.Buffer) -> Path:
+def put(root: Root, table: str, name: str, content: pa.Buffer) -> Root:
     """Make a file of a table with content that `serialize` gave; all else is as in `write`."""
     path = path_of(root, table, name)
-    temporary = Path(root) / _TEMPORARY / f"{table}-{name}.{os.getpid()}-{secrets.token_hex(4)}"
-    try:
-        _make(path.parent)
-        _make(temporary.parent)
-        _clean(temporary.parent)
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync(path.parent)
-    except OSError as error:
-        raise PrepeError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+    files.put(root, (table, f"{name}.parquet"), content)
     return path
 
 
 def exists(root: Root, table: str, name: str) -> bool:
     """Say whether a table has a file of this name, which means that it is whole."""
-    return path_of(root, table, name).is_file()
+    path_of(root, table, name)
+    return files.is_there(root, table, f"{name}.parquet")
 
 
-def path_of(root: Root, table: str, name: str) -> Path:
-    """Return where a file of a table lies, after checking both names."""
+def path_of(root: Root, table: str, name: str) -> Root:
+    """Return where a file of a table lies, a path or a URI, after checking both names."""
     if table not in SCHEMAS:
         raise ValueError(f"no table {table!r}; allowed: {', '.join(SCHEMAS)}")
     if not _NAME.fullmatch(name):
@@ -105,7 +101,8 @@ def path_of(root: Root, table: str, name: str) -> Path:
             f"{table}: {name!r} cannot name a file of a store; allowed: letters, digits, '-', '_' and '.', "
             "of which the last two not in front"
         )
-    return Path(root) / table / f"{name}.parquet"
+    path = files.place(root, table, f"{name}.parquet")
+    return path if is_remote(root) else Path(path)
 
 
 def conform(table: str, rows: Sequence[Mapping[str, Any]] | pa.Table) -> pa.Table:
@@ -139,28 +136,3 @@ def _column(table: str, rows: Sequence[Mapping[str, Any]] | pa.Table, field: pa.
         return pa.array(values, type=field.type)
     except (pa.ArrowException, TypeError) as error:
         raise ValueError(f"{table}.{field.name}: not {field.type}: {error}") from error
-
-
-def _clean(folder: Path) -> None:
-    """Remove what writers that were killed left in a folder more than a day ago."""
-    for left in folder.iterdir():
-        with suppress(FileNotFoundError):  # another writer was faster
-            if time.time() - left.stat().st_mtime > _LEFT_BEHIND_S:
-                left.unlink()
-
-
-def _make(folder: Path) -> None:
-    """Make a folder and those above it, each so that it outlives a power cut."""
-    if not folder.is_dir():
-        _make(folder.parent)
-        with suppress(FileExistsError):
-            folder.mkdir()
-        _sync(folder.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

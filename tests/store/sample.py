@@ -41,12 +41,12 @@ class Sample:
         for trial in (SHARED, OWN):
             for seeds in (SEEDS[:5], SEEDS[5:]):
                 self.write_block(trial, seeds)
-        store.write(root, "proposals", "wide-0", [proposal("wide", 0, SHARED, 12, 0)])
-        store.write(root, "proposals", "narrow-0", [proposal("narrow", 0, SHARED, 5, 3, {"lr": 1, "wd": 0.5})])
-        store.write(root, "proposals", "narrow-1", [proposal("narrow", 1, OWN, 5, 3, {"lr": 0.25})])
+        store.write(root, "proposals", f"wide-{SHARED}", [proposal("wide", 0, SHARED, 12, 0)])
+        store.write(root, "proposals", f"narrow-{SHARED}", [proposal("narrow", 0, SHARED, 5, 3, {"lr": 1, "wd": 0.5})])
+        store.write(root, "proposals", f"narrow-{OWN}", [proposal("narrow", 1, OWN, 5, 3, {"lr": 0.25})])
         failed = {"state": "failed", "error": "out of memory", "objectives": None}
         failed = {**proposal("narrow", 2, FAILED, 5, 3), **failed}
-        store.write(root, "proposals", "narrow-2", [failed])
+        store.write(root, "proposals", f"narrow-{FAILED}", [failed])
 
     def write_block(self, trial: str, seeds: range) -> None:
         """Write what a worker writes for one block of seeds."""
