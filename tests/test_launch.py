@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 
 import prepe
 from prepe import launch, store, sweep, train
-from prepe.launch import searcher
+from prepe.launch import study as studies
 from prepe.launch.interrupt import noted
 from prepe.launch.job import Proposal, Row
 from prepe.launch.searcher import Queue
@@ -78,7 +78,7 @@ def outcome(of: Sweep, proposal: Proposal, **changes: Any) -> Row:
         "trial": of.trial(proposal.params).digest(),
         "params": json.dumps(proposal.params),
         "generation": proposal.generation,
-        "members": of.members,
+        "members": proposal.members,
         "first_seed": of.first_seed,
         "goals": {each.name: each.goal for each in of.objectives},
         "state": "complete",
@@ -222,15 +222,16 @@ def test_a_sampler_does_not_draw_the_same_points_after_a_restart(
 def test_nsga2_goes_on_with_its_generations_after_a_restart(
     sweep_file: SweepFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searcher, "_GENERATION", 10)
+    monkeypatch.setattr(studies, "_GENERATION", 10)
     of = searching(sweep_file, "nsga2", 25)
     work_off(Queue(of, tmp_path), 12)
     queue = Queue(of, tmp_path)
     assert queue.study is not None
-    assert isinstance(queue.study.sampler, optuna.samplers.NSGAIISampler)
+    memory = queue.study.memory
+    assert isinstance(memory.sampler, optuna.samplers.NSGAIISampler)
     work_off(queue)
-    told = [each for each in queue.study.trials if each.state == TrialState.COMPLETE]
-    generations = [queue.study.sampler.get_trial_generation(queue.study, each) for each in told]
+    told = [each for each in memory.trials if each.state == TrialState.COMPLETE]
+    generations = [memory.sampler.get_trial_generation(memory, each) for each in told]
     assert generations == [0] * 10 + [1] * 10 + [2] * 5
 
 
@@ -371,6 +372,19 @@ def test_a_sampler_fills_packs_too(sweep_file: SweepFile, tmp_path: Path) -> Non
     assert sizes == [3, 3, 1]
     assert len({row["trial"] for row in queue.done}) == 7
     assert sum(each.state == TrialState.COMPLETE for each in journal(tmp_path).trials) == 7
+
+
+def test_proposals_that_lost_their_worker_are_handed_out_again_each_to_a_job_of_its_own(tmp_path: Path) -> None:
+    of = fixed(search=GRID, resources={"pack": 3})
+    queue = Queue(of, tmp_path)
+    lost = queue.take()
+    queue.give_back(lost)
+    packs = list(iter(queue.take, []))
+    assert packs == [[lost[0]], [lost[1]], [lost[2]], packs[3]]
+    assert [each.number for each in packs[3]] == [3]
+    for each in (each for pack in packs for each in pack):
+        queue.finish(each, outcome(of, each))
+    assert (queue.left, queue.made, queue.lost) == (0, 4, 0)
 
 
 # --- jobs -------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import typer
 
 from prepe import custom, store
 from prepe import sweep as sweeps
+from prepe.cli import submit as submitted
 from prepe.cli.app import FAILED, STOPPED, AllowImports, Device, Results, app, leave
 from prepe.cli.check import print_verdicts
 from prepe.cli.printing import count, print_rows
@@ -29,9 +30,16 @@ def run(
     members: Annotated[int | None, typer.Option(help="Overrides the files' number of members.")] = None,
     executor: Annotated[Literal["ray", "serial"], typer.Option(help="serial needs no Ray.")] = "ray",
     address: Annotated[str | None, typer.Option(help="A Ray cluster to join, such as auto or HOST:6379.")] = None,
+    submit: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Run as a job of the cluster whose dashboard is at http://HOST:8265."),
+    ] = None,
     device: Device = "auto",
     allow_imports: AllowImports = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do failed trials again.")] = False,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Propose the same trials, however many are at work at once.")
+    ] = False,
     results: Results = None,
 ) -> None:
     """Do what sweep files ask for and the store does not have yet, one file after the other.
@@ -61,15 +69,22 @@ def run(
         "address": address,
         "device": device if device != "auto" else None,
         "allow-imports": allow_imports or None,
+        "deterministic": deterministic or None,
         "results": results,
     }
+    if submit is not None:
+        calls = {file: sweep.imports() for file, sweep in loaded.items()}
+        submitted.submit(submit, calls, given | {"retry-failed": retry_failed or None})
+        return
     summary, faults = [], False
     try:
         with launch.Session(executor, address, device, allow_imports) as session:
             for file, sweep in loaded.items():
                 began = time.monotonic()
                 _say_first(sweep, root)
-                queue = session.run(sweep, root, folder=file.parent, retry_failed=retry_failed)
+                queue = session.run(
+                    sweep, root, folder=file.parent, retry_failed=retry_failed, deterministic=deterministic
+                )
                 _say_done(queue, root)
                 lacking = launch.unrecorded(sweep, root, queue.done)
                 if lacking:
@@ -99,26 +114,30 @@ def run(
         raise typer.Exit(FAILED)
 
 
-def _say_first(sweep: sweeps.Sweep, root: Path) -> None:
+def _say_first(sweep: sweeps.Sweep, root: store.Root) -> None:
     print(f"{sweep.name}: {sweep.question}")
     size = f"{count(sweep.trials, 'trial')} of {count(sweep.members, 'member')}"
     print(f"{size}, results in {root}", flush=True)
 
 
-def _say_done(queue: "Queue", root: Path) -> None:
+def _say_done(queue: "Queue", root: store.Root) -> None:
     """Say what came of a sweep, and draw its figure."""
     sweep = queue.sweep
     if queue.foreign:
         print(f"{queue.foreign} stored trials lie outside this file's space or differ from it; they are left alone")
     if queue.total < sweep.trials:
         print(f"the search found no more than {queue.total} distinct configurations")
-    if not queue.made and not queue.lost:
+    if queue.left and queue.spent:
+        print(f"{queue.spent}: {len(queue.done)} of {queue.total} trials are stored; run it again to go on")
+    elif not queue.made and not queue.lost:
         print("nothing to do: all of it was stored before")
+    from prepe import launch, report
+
+    if saved := launch.saving(sweep, queue.done):
+        print(saved)
     if sweep.objectives:
         print_top(root, sweep.name, 5)
     if _complete(queue):
-        from prepe import report
-
         print(f"figure: {report.draw_sweep(root, sweep.name)}")
 
 
@@ -130,7 +149,7 @@ def _say_unrecorded(lacking: int) -> str:
     )
 
 
-def _say_next(sweep: sweeps.Sweep, root: Path, more: str) -> None:
+def _say_next(sweep: sweeps.Sweep, root: store.Root, more: str) -> None:
     """Name the commands that a user would want next."""
     from prepe import report
 
@@ -182,7 +201,7 @@ def _complete(queue: "Queue") -> int:
     return sum(row["state"] == "complete" for row in queue.done)
 
 
-def _stored(sweep: sweeps.Sweep, root: Path) -> int:
+def _stored(sweep: sweeps.Sweep, root: store.Root) -> int:
     rows = store.read(root, "proposals", pc.field("sweep") == sweep.name, ["trial"], f"{sweep.name}-*")
     return len(rows["trial"].unique())
 

@@ -7,11 +7,13 @@ from typing import Any
 from prepe import custom
 from prepe.catalog import unknown
 from prepe.errors import PrepeError
+from prepe.launch.halving import saving
 from prepe.launch.interrupt import noted
 from prepe.launch.job import Row, unrecorded
 from prepe.launch.lock import sole_driver
 from prepe.launch.progress import Progress
 from prepe.launch.searcher import Queue
+from prepe.store import Root
 from prepe.sweep import Sweep
 from prepe.train import choose_device
 
@@ -46,7 +48,15 @@ class Session:
     def __exit__(self, *raised: object) -> None:
         self._stack.close()
 
-    def run(self, sweep: Sweep, results: Path, *, folder: Path | None = None, retry_failed: bool = False) -> Queue:
+    def run(
+        self,
+        sweep: Sweep,
+        results: Root,
+        *,
+        folder: Path | None = None,
+        retry_failed: bool = False,
+        deterministic: bool = False,
+    ) -> Queue:
         """Do what a sweep asks for and the store does not have yet.
 
         Args:
@@ -54,6 +64,7 @@ class Session:
             results: the store's folder.
             folder: of the sweep's file.
             retry_failed: do failed trials again.
+            deterministic: propose the same trials, however many jobs are at work at once; see `Queue`.
 
         Returns:
             The queue, with the rows of all ended proposals in `done`.
@@ -67,14 +78,15 @@ class Session:
         custom.check_allowed(calls, self.allow_imports, f"sweep {sweep.name}")
         folders = [each.resolve() for each in (Path(), folder) if each is not None] if calls else []
         with sole_driver(results, sweep.name):
-            queue = Queue(sweep, results, retry_failed)
-            if queue.left:
+            queue = Queue(sweep, results, retry_failed, deterministic)
+            if queue.left and not queue.spent:
                 self._work_off(queue, folders)
         return queue
 
     def _work_off(self, queue: Queue, folders: list[Path]) -> None:
         """Do all proposals of a queue, and show how far that is."""
         progress = Progress(queue.sweep, queue.total, queue.done)
+        queue.say = progress.say
         try:
             with progress.shown():
                 if self.executor == "serial":
@@ -98,14 +110,20 @@ class Session:
 
 
 def run(
-    sweep: Sweep, results: Path, *, folder: Path | None = None, retry_failed: bool = False, **options: Any
+    sweep: Sweep,
+    results: Root,
+    *,
+    folder: Path | None = None,
+    retry_failed: bool = False,
+    deterministic: bool = False,
+    **options: Any,
 ) -> Queue:
     """Do what one sweep asks for and the store does not have yet.
 
     The options are those of `Session`, in which several share one Ray; all else is as in its `run`.
     """
     with Session(**options) as session:
-        return session.run(sweep, results, folder=folder, retry_failed=retry_failed)
+        return session.run(sweep, results, folder=folder, retry_failed=retry_failed, deterministic=deterministic)
 
 
-__all__ = ["Queue", "Row", "Session", "run", "unrecorded"]
+__all__ = ["Queue", "Row", "Session", "run", "saving", "unrecorded"]

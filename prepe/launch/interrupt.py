@@ -1,4 +1,4 @@
-"""Ctrl-C in; a flag out, to be looked at where stopping is safe.
+"""Ctrl-C, or a request to stop, in; a flag out, to be looked at where stopping is safe.
 
 Ray may crash or hang when Ctrl-C comes as an exception in the middle of its work, Tune's own way to stop waits for
 every running job, and a second Ctrl-C must not break what the first one began. So while a sweep runs, it is only noted.
@@ -8,19 +8,22 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 
 class Interrupt:
-    """Says whether Ctrl-C was pressed."""
+    """Says whether Ctrl-C was pressed, or the process is asked to stop in another way."""
 
-    def __init__(self) -> None:
-        self.pressed = False
+    def __init__(self, asked: Callable[[], bool] | None = None) -> None:
+        self.pressed, self.asked = False, asked
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if Ctrl-C was pressed."""
+        """Raise KeyboardInterrupt if Ctrl-C was pressed, or if that is asked for."""
+        if not self.pressed and self.asked is not None and self.asked():
+            self.pressed = True
+            print("\nasked to stop ...", file=sys.stderr, flush=True)
         if self.pressed:
             raise KeyboardInterrupt
 
@@ -32,9 +35,12 @@ class Interrupt:
 
 
 @contextmanager
-def noted() -> Iterator[Interrupt]:
-    """Note Ctrl-C down instead of raising KeyboardInterrupt while in this context; only the main thread gets either."""
-    interrupt = Interrupt()
+def noted(asked: Callable[[], bool] | None = None) -> Iterator[Interrupt]:
+    """Note Ctrl-C down instead of raising KeyboardInterrupt while in this context; only the main thread gets either.
+
+    What `asked` says counts as Ctrl-C.
+    """
+    interrupt = Interrupt(asked)
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return

@@ -4,10 +4,10 @@ import json
 import math
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from prepe.spec import Trial
 from prepe.sweep import Params, Sweep, digest
 
 Row = dict[str, Any]
+Alarm = Callable[[float | None], None]
 
 
 @dataclass(frozen=True)
@@ -33,20 +34,25 @@ class Proposal:
         number: its place in the sweep, from 0.
         params: a value for every parameter of the space.
         generation: how many trials had ended when it was proposed.
+        members: how many the trial should have, from the sweep's first seed on.
+        spent_s: how long workers had it before, with fewer members or in vain.
     """
 
     number: int
     params: Params
     generation: int
+    members: int
+    spent_s: float = 0.0
 
 
 def work(
     sweep: Sweep,
     proposals: list[Proposal],
-    results: Path,
+    results: store.Root,
     device: str = "auto",
     report: trial.Report | None = None,
     stored_only: bool = False,
+    alarm: Alarm | None = None,
 ) -> Iterator[Row]:
     """Do the proposals of one job: store the rows of each trial, then the proposal's own, and give that.
 
@@ -55,71 +61,124 @@ def work(
     A fault of the store or the machine is no trial's own: it is raised, and every row that is there stays. With
     `stored_only`, nothing is trained, and weights that the store lacks are such a fault.
 
+    Where the sweep's budget has a timeout, a trial for which that has run out fails when it next reports a step, and
+    `alarm` is called before each with the seconds in which it must have ended, so that a trial may be killed that does
+    not report; with None when it has. What trials train together, they have that much time for each.
+
     Raises:
         PrepeError: the store cannot be read or written, or the device is not to be had.
     """
     began = time.perf_counter()
-    costs = {} if stored_only else _prepare(sweep, proposals, results, device, report)
+    limit_s = sweep.budget.timeout_s
+    costs: trial.Costs = {}
+    if not stored_only:
+        with _timed(limit_s and limit_s * len(proposals), report, alarm) as watched:
+            costs = _prepare(sweep, proposals, results, device, watched)
     share_s = (time.perf_counter() - began) / len(proposals)
     for proposal in proposals:
         began = time.perf_counter() - share_s
-        row = _row(
-            sweep,
-            proposal,
-            results,
-            device=device,
-            record=sweep.record,
-            report=report,
-            costs=costs,
-            stored_only=stored_only,
-        )
-        yield write(results, row | {"busy_s": time.perf_counter() - began})
+        with _timed(limit_s, report, alarm) as watched:
+            row = _row(
+                sweep,
+                proposal,
+                results,
+                device=device,
+                record=sweep.record,
+                report=watched,
+                costs=costs,
+                stored_only=stored_only,
+            )
+        yield write(results, row | {"busy_s": proposal.spent_s + time.perf_counter() - began})
+
+
+@contextmanager
+def _timed(limit_s: float | None, report: trial.Report | None, alarm: Alarm | None) -> Iterator[trial.Report | None]:
+    """Give what to report steps to; it raises a TimeoutError when the time is over that is meant for this context."""
+    if limit_s is None:
+        yield report
+        return
+    end = time.monotonic() + limit_s
+
+    def watched(doing: str, done: int, total: int) -> None:
+        if time.monotonic() > end:
+            raise TimeoutError(f"{doing} was at step {done} of {total} after budget.timeout_s = {limit_s:g}")
+        if report:
+            report(doing, done, total)
+
+    if alarm:
+        alarm(limit_s)
+    try:
+        yield watched
+    finally:
+        if alarm:
+            alarm(None)
 
 
 def _prepare(
-    sweep: Sweep, proposals: list[Proposal], results: Path, device: str, report: trial.Report | None
+    sweep: Sweep, proposals: list[Proposal], results: store.Root, device: str, report: trial.Report | None
 ) -> trial.Costs:
     """Train together what can be, and return what was spent on each model."""
-    trials = [sweep.trial(each.params) for each in proposals]
+    trials, seeds = [sweep.trial(each.params) for each in proposals], sweep.seeds[: proposals[0].members]
     try:
-        return trial.prepare(trials, sweep.seeds, results, device=device, record=sweep.record, report=report)
+        return trial.prepare(trials, seeds, results, device=device, record=sweep.record, report=report)
     except PrepeError:
         raise
     except Exception:  # the trial at fault meets it again alone, and its row says it
         return {}
 
 
-def _row(sweep: Sweep, proposal: Proposal, results: Path, **options: Any) -> Row:
+def _row(sweep: Sweep, proposal: Proposal, results: store.Root, **options: Any) -> Row:
     """Make sure that the store has a proposal's trial, and return its row, but for when and how long."""
-    named = sweep.trial(proposal.params)
-    row: Row = {
-        "sweep": sweep.name,
-        "digest": digest(sweep),
-        "number": proposal.number,
-        "trial": named.digest(),
-        "params": json.dumps(proposal.params),
-        "generation": proposal.generation,
-        "members": sweep.members,
-        "first_seed": sweep.first_seed,
-        "goals": {each.name: each.goal for each in sweep.objectives},
-    }
+    seeds = sweep.seeds[: proposal.members]
     try:
-        return row | _outcome(sweep, trial.ensure(named, sweep.seeds, results, **options))
+        tables = trial.ensure(sweep.trial(proposal.params), seeds, results, **options)
+        return _identity(sweep, proposal) | _outcome(sweep, tables, seeds)
     except PrepeError:
         raise
     except Exception as error:
-        last = "".join(traceback.format_exception(error))
-        return row | {"state": "failed", "feasible": False, "error": last, "objectives": {}, "constraints": {}}
+        return failure(sweep, proposal, "".join(traceback.format_exception(error)))
 
 
-def stored(sweep: Sweep, results: Path) -> list[Row]:
+def failure(sweep: Sweep, proposal: Proposal, error: str) -> Row:
+    """Return the row of a proposal that failed, but for when and how long; the error's last line is its summary."""
+    failed: Row = {"state": "failed", "feasible": False, "error": error, "objectives": {}, "constraints": {}}
+    return _identity(sweep, proposal) | failed
+
+
+def _identity(sweep: Sweep, proposal: Proposal) -> Row:
+    return {
+        "sweep": sweep.name,
+        "digest": digest(sweep),
+        "number": proposal.number,
+        "trial": sweep.trial(proposal.params).digest(),
+        "params": json.dumps(proposal.params),
+        "generation": proposal.generation,
+        "members": proposal.members,
+        "first_seed": sweep.first_seed,
+        "goals": {each.name: each.goal for each in sweep.objectives},
+    }
+
+
+def stored(sweep: Sweep, results: store.Root) -> list[Row]:
     """Return a sweep's stored proposals, of whatever version of its file, in order, and of each the last row alone."""
     rows = store.read(results, "proposals", pc.field("sweep") == sweep.name, names=f"{sweep.name}-*").to_pylist()
     last = {row["trial"]: row for row in sorted(rows, key=lambda row: row["created"])}
     return sorted(last.values(), key=lambda row: row["number"])
 
 
-def unrecorded(sweep: Sweep, results: Path, rows: list[Row]) -> int:
+def lacks_members(row: Row, sweep: Sweep) -> bool:
+    """Say whether a stored proposal has fewer members than every trial of a sweep has at first."""
+    first, members = row["first_seed"], row["members"]
+    return bool(first > sweep.first_seed or first + members < sweep.first_seed + sweep.rungs[0])
+
+
+def members_again(row: Row, sweep: Sweep) -> int:
+    """Return how many members a stored proposal should have when it is done again."""
+    had: int = row["first_seed"] + row["members"] - sweep.first_seed
+    return max(sweep.rungs[0], min(had, sweep.members))
+
+
+def unrecorded(sweep: Sweep, results: store.Root, rows: list[Row]) -> int:
     """Count the models whose training kept less than their sweep's file asks for, since that is in no digest.
 
     Args:
@@ -133,7 +192,7 @@ def unrecorded(sweep: Sweep, results: Path, rows: list[Row]) -> int:
     return len({each.training.digest() for each in trials if _is_unrecorded(each, sweep, results)})
 
 
-def _is_unrecorded(named: Trial, sweep: Sweep, results: Path) -> bool:
+def _is_unrecorded(named: Trial, sweep: Sweep, results: store.Root) -> bool:
     """Say whether stages or snapshots of a trial lack a step for a whole block; a published one keeps no snapshots."""
     wanted, model = sweep.record, named.training.digest()
     seeds = pc.field("seed").isin(sweep.seeds)
@@ -155,23 +214,42 @@ def _lacks(blocks: set[str], wanted: tuple[int, ...], last: int, rows: list[Row]
     return any((block, step) not in there for block in blocks for step in wanted if step <= last)
 
 
-def write(results: Path, row: Row) -> Row:
+def write(results: store.Root, row: Row) -> Row:
     """Store a proposal's row as one of now, and return it."""
     row = row | {"created": datetime.now(UTC)}
     store.write(results, "proposals", f"{row['sweep']}-{row['trial']}", [row])
     return row
 
 
-def _outcome(sweep: Sweep, tables: dict[str, pa.Table]) -> Row:
+def _outcome(sweep: Sweep, tables: dict[str, pa.Table], seeds: list[int]) -> Row:
     objectives = {each.name: measured(each, tables) for each in sweep.objectives}
-    constraints = {each.name: each.excess(measured(each, tables)) for each in sweep.constraints}
+    constraints = _excess(sweep, tables)
     return {
         "state": "complete",
         "feasible": all(excess <= 0 for excess in constraints.values()),
         "objectives": objectives,
         "constraints": constraints,
         "error": None,
+        "rungs": _worth(sweep, tables, seeds),
     }
+
+
+def _excess(sweep: Sweep, tables: dict[str, pa.Table]) -> dict[str, float]:
+    return {each.name: each.excess(measured(each, tables)) for each in sweep.constraints}
+
+
+def _worth(sweep: Sweep, tables: dict[str, pa.Table], seeds: list[int]) -> list[Row] | None:
+    """Return what a trial was worth at every rung that it has reached, if some get more members than others."""
+    promise = sweep.promise()
+    if promise is None:
+        return None
+    rungs: list[Row] = []
+    for members in (each for each in sweep.rungs if each <= len(seeds)):
+        first = {name: table.filter(pc.field("seed") < seeds[0] + members) for name, table in tables.items()}
+        feasible = all(excess <= 0 for excess in _excess(sweep, first).values())
+        value = measured(promise, first)
+        rungs.append({"members": members, "measure": promise.name, "value": value, "feasible": feasible})
+    return rungs
 
 
 def measured(measure: Measure, tables: dict[str, pa.Table]) -> float:

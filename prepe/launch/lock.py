@@ -4,10 +4,10 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import ModuleType
 
 from prepe.errors import PrepeError
+from prepe.store import Root, local_folder
 
 fcntl: ModuleType | None
 try:
@@ -17,15 +17,18 @@ except ImportError:  # not a Unix
 
 
 @contextmanager
-def sole_driver(results: Path, sweep: str) -> Iterator[None]:
+def sole_driver(results: Root, sweep: str) -> Iterator[None]:
     """Be the only driver of a sweep in a store while in this context; where files cannot be locked, go without.
+
+    Of a store in a bucket, only the drivers of one user on one machine keep clear of each other so. Two on different
+    machines lose no row and tear none, since each proposal is a file of its own, but may take the same numbers.
 
     The operating system ends the lock with the process, however that ends; so the file stays, and means nothing alone.
 
     Raises:
         PrepeError: another process is, or the file cannot be written.
     """
-    path = results / "optuna" / f"{sweep}.lock"
+    path = local_folder(results) / "optuna" / f"{sweep}.lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "a+", encoding="utf-8")  # noqa: SIM115  closed below, after what it may raise is told apart

@@ -9,12 +9,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bars
 
+from prepe.launch.halving import expected
 from prepe.launch.job import Row
 from prepe.sweep import Sweep
 
 
 def better(row: Row, than: Row | None, sweep: Sweep) -> bool:
-    """Say whether a complete row is better than another: feasible first, then by the first objective."""
+    """Say whether a complete row is better than another: feasible, then of more members, then by first objective."""
     if row["state"] != "complete":
         return False
     if than is None or not sweep.objectives:
@@ -22,9 +23,9 @@ def better(row: Row, than: Row | None, sweep: Sweep) -> bool:
     first = sweep.objectives[0]
     sign = 1 if first.goal == "maximize" else -1
 
-    def key(each: Row) -> tuple[bool, float]:
+    def key(each: Row) -> tuple[bool, int, float]:
         value = sign * dict(each["objectives"])[first.name]
-        return each["feasible"], -math.inf if math.isnan(value) else value
+        return each["feasible"], each["members"], -math.inf if math.isnan(value) else value
 
     return key(row) > key(than)
 
@@ -34,7 +35,9 @@ class Progress:
 
     def __init__(self, sweep: Sweep, total: int, done: list[Row], console: Console | None = None) -> None:
         self.sweep, self.total, self.console = sweep, total, console or Console(stderr=False)
-        self.ended, self.before, self.failed = len(done), len(done), 0
+        self.failed, self.fresh = 0, 0
+        self.members = {row["trial"]: row["members"] for row in done}
+        self.before = sum(self.members.values())
         self.best: Row | None = None
         for row in done:
             if better(row, self.best, sweep):
@@ -59,6 +62,11 @@ class Progress:
             yield
         self._bars = None
 
+    @property
+    def ended(self) -> int:
+        """How many trials have ended, with however many members."""
+        return len(self.members)
+
     def say(self, message: str) -> None:
         """Show what is going on."""
         self.console.print(message, markup=False, highlight=False, soft_wrap=True)
@@ -75,7 +83,8 @@ class Progress:
 
     def finished(self, row: Row) -> None:
         """Note that a proposal ended."""
-        self.ended += 1
+        self.fresh += 1
+        self.members[row["trial"]] = row["members"]
         self.failed += row["state"] == "failed"
         if better(row, self.best, self.sweep):
             self.best = row
@@ -92,12 +101,11 @@ class Progress:
             self._bars.update(self._task, completed=self.ended, detail=f"{self._pace()}{self._best()}")
 
     def _pace(self) -> str:
-        fresh = self.ended - self.before
-        if not fresh:
+        if not self.fresh:
             return f"{self.failed} failed"
-        per_trial = (time.monotonic() - self.began) / fresh
-        left = per_trial * (self.total - self.ended)
-        return f"{60 / per_trial:.1f}/min, {left:.0f} s left, {self.failed} failed"
+        took, members = time.monotonic() - self.began, sum(self.members.values())
+        left = took / max(members - self.before, 1) * max(expected(self.sweep, self.total) - members, 0)
+        return f"{60 * self.fresh / took:.1f}/min, {left:.0f} s left, {self.failed} failed"
 
     def _outcome(self, row: Row) -> str:
         if row["state"] == "failed":
@@ -113,9 +121,10 @@ class Progress:
 
 
 def _value(row: Row, sweep: Sweep) -> str:
-    """Return a complete row's first objective, and that it is infeasible if it is."""
+    """Return a complete row's first objective, and whether it lacks members or is infeasible."""
+    few = f" ({row['members']} of {sweep.members} members)" if row["members"] < sweep.members else ""
     feasible = "" if row["feasible"] else " (infeasible)"
-    return f"{dict(row['objectives'])[sweep.objectives[0].name]:.4f}{feasible}"
+    return f"{dict(row['objectives'])[sweep.objectives[0].name]:.4f}{few}{feasible}"
 
 
 def last_line(row: Row) -> str:

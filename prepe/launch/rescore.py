@@ -10,7 +10,7 @@ import torch
 
 from prepe import custom, store, trial
 from prepe.errors import PrepeError
-from prepe.launch.job import Proposal, Row, stored, work
+from prepe.launch.job import Proposal, Row, lacks_members, members_again, stored, work
 from prepe.launch.lock import sole_driver
 from prepe.rows import block_name
 from prepe.spec import Trial
@@ -46,7 +46,7 @@ class Rescored:
 
 def rescore(
     sweep: Sweep,
-    results: Path,
+    results: store.Root,
     *,
     trials: Sequence[str] = (),
     again: bool = False,
@@ -86,7 +86,7 @@ def rescore(
         names = _named(sweep, results, trials)
         wanted = {name: each for name, each in proposals.items() if names is None or name in names}
         for name, each in wanted.items():
-            if lacking := _lacking(sweep.trial(each.params), sweep.seeds, results):
+            if lacking := _lacking(sweep.trial(each.params), sweep.seeds[: each.members], results):
                 done.refused[name] = lacking
         ready = [name for name in wanted if name not in done.refused]
         if not ready:
@@ -122,9 +122,9 @@ def _proposals(sweep: Sweep, stored: list[Row]) -> tuple[dict[str, Proposal], in
             continue
         row = before.get(name)
         if row is not None:
-            proposals[name] = Proposal(row["number"], point, row["generation"])
+            proposals[name] = Proposal(row["number"], point, row["generation"], members_again(row, sweep))
         else:
-            proposals[name] = Proposal(number, point, len(proposals))
+            proposals[name] = Proposal(number, point, len(proposals), sweep.rungs[0])
             number += 1
     return proposals, len(stored) - len(fitting)
 
@@ -144,7 +144,7 @@ def _fits(sweep: Sweep, row: Row) -> bool:
     return True
 
 
-def _named(sweep: Sweep, results: Path, trials: Sequence[str]) -> set[str] | None:
+def _named(sweep: Sweep, results: store.Root, trials: Sequence[str]) -> set[str] | None:
     """Return the names, as of today's file, of the trials that are asked for, or None if all are."""
     if not trials:
         return None
@@ -163,7 +163,7 @@ def _named(sweep: Sweep, results: Path, trials: Sequence[str]) -> set[str] | Non
     return names
 
 
-def _lacking(wanted: Trial, seeds: list[int], results: Path) -> str:
+def _lacking(wanted: Trial, seeds: list[int], results: store.Root) -> str:
     """Say which weights a store lacks for a trial, or nothing."""
     lacking = []
     for what, training in (("model", wanted.training), ("twin", wanted.twin)):
@@ -179,22 +179,17 @@ def _lacking(wanted: Trial, seeds: list[int], results: Path) -> str:
 
 def _of_today(row: Row, sweep: Sweep) -> bool:
     """Say whether a stored proposal is whole, and judged by today's version of the file."""
-    return (
-        row["state"] == "complete"
-        and row["digest"] == digest(sweep)
-        and row["first_seed"] <= sweep.first_seed
-        and row["first_seed"] + row["members"] >= sweep.first_seed + sweep.members
-    )
+    return row["state"] == "complete" and row["digest"] == digest(sweep) and not lacks_members(row, sweep)
 
 
-def _outdated(wanted: Trial, results: Path) -> bool:
+def _outdated(wanted: Trial, results: store.Root) -> bool:
     """Say whether a trial's rows lack a column that a table has today; stages only where they can be measured again."""
     checkpoints = store.read(results, "checkpoints", columns=["seed"], names=f"{wanted.training.digest()}-*")
     tables = [table for table in _MEASURED if table != "stages" or len(checkpoints)]
     return any(store.columns_lacked(results, table, f"{wanted.digest()}-*") for table in tables)
 
 
-def _nothing(sweep: Sweep, results: Path, refused: dict[str, str]) -> str:
+def _nothing(sweep: Sweep, results: store.Root, refused: dict[str, str]) -> str:
     if not refused:
         return f"sweep {sweep.name}: {results} has no trial of it whose weights could be measured; see: prepe run"
     name, lacking = next(iter(refused.items()))

@@ -7,6 +7,7 @@ import torch
 from prepe import custom
 from prepe.launch.interrupt import noted
 from prepe.launch.job import work
+from prepe.launch.presence import present
 from prepe.launch.progress import Progress
 from prepe.launch.searcher import Queue
 
@@ -28,7 +29,7 @@ def run(queue: Queue, progress: Progress, *, device: str, folders: list[Path]) -
     threads = torch.get_num_threads()
     torch.set_num_threads(queue.sweep.resources.cpus)
     try:
-        with noted() as interrupt:
+        with present(queue) as asked, noted(asked) as interrupt:
 
             def report(doing: str, done: int, total: int) -> None:
                 interrupt.check()

@@ -6,10 +6,12 @@ With a [search] table, a value anywhere in them may be `"$name"` or `"0.5 * $nam
 """
 
 from prepe.sweep.files import from_table, load
-from prepe.sweep.parts import Distribution, Number, Params, Record, Resources, Search, Sweep, digest
+from prepe.sweep.parts import Budget, Distribution, Halving, Number, Params, Record, Resources, Search, Sweep, digest
 
 __all__ = [
+    "Budget",
     "Distribution",
+    "Halving",
     "Number",
     "Params",
     "Record",

@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from prepe.catalog import unknown
+from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, unknown
 from prepe.errors import PrepeError
 from prepe.keyframes import Schedule, most_updates
 from prepe.measures import Claim
+from prepe.spec import Trial
 from prepe.sweep.parts import REFERENCE, Distribution, Params, Record, Sweep
 
 _LARGEST_GRID = 10_000
@@ -36,6 +37,9 @@ def check(sweep: Sweep) -> None:
                 raise PrepeError(f"{key}[{i}]: {measure.name!r} stands twice; allowed: each once")
     if sweep.points() is None and not sweep.objectives:
         raise PrepeError("objectives: a search needs at least one [[objectives]] table")
+    _check_halving(sweep, start)
+    if sweep.budget.max_cost is not None and sweep.resources.cost_per_hour is None:
+        raise PrepeError("budget.max_cost: it needs what a job costs; allowed: with resources.cost_per_hour")
     for name, each in sweep.space.items():
         for value in each.probes():
             try:
@@ -43,6 +47,28 @@ def check(sweep: Sweep) -> None:
             except PrepeError as error:
                 raise PrepeError(f"{error} (with {name} = {value}, which search.space.{name} allows)") from None
     _check_trials(sweep)
+
+
+def _check_halving(sweep: Sweep, start: Trial) -> None:
+    """Check that what trials are chosen by is a measure of them with the fewest members that one has."""
+    if sweep.search is None or sweep.search.halving is None:
+        return
+    halving = sweep.search.halving
+    if halving.metric is None and not sweep.objectives:
+        raise PrepeError(
+            "search.halving.metric: missing, and there is no objective; allowed: a metric, or an objective"
+        )
+    promise = sweep.promise()
+    if promise is None:
+        return
+    if fault := promise.fault(start, sweep.rungs[0]):
+        raise PrepeError(f"search.halving.{fault}")
+    metrics = MEMBER_METRICS if promise.intervention is None else EFFECT_METRICS
+    if metrics[promise.metric].goal == "gate":
+        better = [name for name, each in metrics.items() if each.goal != "gate"]
+        raise PrepeError(
+            f"search.halving.metric: {promise.metric!r} has no better and worse; allowed: {', '.join(better)}"
+        )
 
 
 def _check_record(record: Record, schedules: list[Schedule]) -> None:

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from prepe import spec
-from prepe.catalog import Count, Part, PositiveInt, unknown
-from prepe.measures import Claim, Constraint, Objective
+from prepe.catalog import Count, Part, PositiveInt, Statistic, unknown
+from prepe.measures import Claim, Constraint, Measure, Objective
 
 REFERENCE = re.compile(r"(?:(?P<factor>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*)?\$(?P<name>\w+)")
 _LARGEST_SEED = 2**31
@@ -108,14 +108,34 @@ class Distribution(Part):
         return low <= value <= high and (self.int_ is None or (value - low) % self.step == 0)
 
 
+class Halving(Part):
+    """Members as the resource: every trial begins with `start` members, and promising ones get more.
+
+    At every rung, the best of each `factor` trials get `factor` times the members, until they have all of them. Best is
+    feasible first, then by a measure: `statistic` of `metric`, of an effect if an `intervention` is named. Without a
+    metric that is `score_ccc` of the first objective's intervention, or the first objective's metric if it has none.
+    """
+
+    start: Count
+    factor: Annotated[int, Field(ge=2, le=1000)] = 3
+    metric: str | None = None
+    intervention: str | None = None
+    statistic: Statistic = "worst_decile"
+
+
 class Search(Part):
-    """How the space is searched: parameters, sampler and budget; `grid` tries every point of choices and integers."""
+    """How the space is searched: parameters, sampler and budget; `grid` tries every point of choices and integers.
+
+    `generation` is how many proposals are made at once where a run has to be deterministic.
+    """
 
     space: Annotated[dict[str, Distribution], Field(min_length=1)]
     trials: Count | None = None
     sampler: Literal["tpe", "nsga2", "random", "grid"] = "tpe"
     startup_trials: Count = 10
     seed: Annotated[int, Field(ge=0, le=_LARGEST_SEED)] = 0
+    generation: Count = 8
+    halving: Halving | None = None
 
 
 class Record(Part):
@@ -132,12 +152,30 @@ class Record(Part):
 
 
 class Resources(Part):
-    """What one job asks for, and how many trials of one shape it trains in one batch."""
+    """What one job asks for, how many trials of one shape it trains in one batch, and what it costs while it works.
+
+    Jobs that ask for part of a GPU get it where there are any, and else run on CPUs. With `mixed`, CPUs that are left
+    take jobs too, of one trial each.
+    """
 
     pack: Count = 1
     concurrency: PositiveInt | None = None
     cpus: PositiveInt = 1
     gpus: Annotated[float, Field(ge=0)] = 0.0
+    mixed: bool = False
+    cost_per_hour: Annotated[float, Field(ge=0)] | None = None
+
+
+class Budget(Part):
+    """How much a sweep may take, beyond which no more trials are begun; those at work end.
+
+    `max_hours` is the wall time of one run; `max_cost` is the cost of all stored trials, by the time that workers spent
+    on them and `resources.cost_per_hour`. A trial that works for longer than `timeout_s` has failed.
+    """
+
+    max_hours: Annotated[float, Field(gt=0)] | None = None
+    max_cost: Annotated[float, Field(gt=0)] | None = None
+    timeout_s: Annotated[float, Field(gt=0)] | None = None
 
 
 class Sweep(Part):
@@ -154,6 +192,7 @@ class Sweep(Part):
     twin: bool = True
     record: Record = Record()
     resources: Resources = Resources()
+    budget: Budget = Budget()
     objectives: tuple[Objective, ...] = ()
     constraints: tuple[Constraint, ...] = ()
     claims: tuple[Claim, ...] = ()
@@ -165,6 +204,29 @@ class Sweep(Part):
     def seeds(self) -> list[int]:
         """The seeds of the members that every trial should have."""
         return list(range(self.first_seed, self.first_seed + self.members))
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """How many members a trial has at first, and each time that it gets more, up to all of them."""
+        halving = self.search.halving if self.search else None
+        if halving is None:
+            return (self.members,)
+        sizes = [halving.start]
+        while sizes[-1] < self.members:
+            sizes.append(sizes[-1] * halving.factor)
+        return (*sizes[:-1], self.members)
+
+    def promise(self) -> Measure | None:
+        """Return the measure by which trials are chosen that get more members, if that is asked for."""
+        halving = self.search.halving if self.search else None
+        if halving is None:
+            return None
+        given = {"metric": halving.metric, "intervention": halving.intervention, "statistic": halving.statistic}
+        first = self.objectives[0] if self.objectives else None
+        if halving.metric is None and first is not None:
+            label = halving.intervention or first.intervention
+            given |= {"intervention": label, "metric": "score_ccc" if label else first.metric}
+        return Measure.model_validate(given)
 
     @property
     def trials(self) -> int:

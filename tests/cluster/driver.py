@@ -18,23 +18,12 @@ from prepe import store
 _WAIT_S = 90
 
 
-class Driver:
-    """The command line in a session of its own, as a terminal starts it.
+class Marked:
+    """Processes that inherit a mark in their environment, by which they are found."""
 
-    Everything it starts inherits a mark in its environment, by which it is found.
-    """
-
-    def __init__(self, *arguments: object, folder: Path | None = None) -> None:
+    def __init__(self) -> None:
         self.mark = uuid.uuid4().hex
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "prepe.cli", *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONUNBUFFERED": "1", "PREPE_TEST": self.mark},
-            start_new_session=True,
-            cwd=folder,
-        )
+        self.variables = {"PREPE_TEST": self.mark}
 
     def processes(self) -> dict[int, str]:
         """Return the processes that live, by id, with their titles."""
@@ -53,6 +42,22 @@ class Driver:
         return [
             number for number, title in self.processes().items() if title.startswith("ray::ResourceTrainable.train")
         ]
+
+
+class Driver(Marked):
+    """The command line in a session of its own, as a terminal starts it, with all that it starts."""
+
+    def __init__(self, *arguments: object, folder: Path | None = None, **variables: str) -> None:
+        super().__init__()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "prepe.cli", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONUNBUFFERED": "1", **self.variables, **variables},
+            start_new_session=True,
+            cwd=folder,
+        )
 
     def ctrl_c(self) -> None:
         """Do what a terminal does: signal the driver and all that runs in its foreground."""

@@ -1,5 +1,7 @@
 """Start Ray nodes on this machine, print the cluster's address, and stop them when standard input ends.
 
+Every line of standard input, a number of CPUs, adds a node.
+
 python -m cluster.nodes CPUS [CPUS ...]
 """
 
@@ -13,5 +15,7 @@ if __name__ == "__main__":
     for cpus in others:
         cluster.add_node(num_cpus=cpus, include_dashboard=False)
     print(cluster.address, flush=True)
-    sys.stdin.read()
+    for line in sys.stdin:
+        cluster.add_node(num_cpus=int(line), include_dashboard=False)
+        print("added", flush=True)
     cluster.shutdown()
