@@ -5,7 +5,7 @@ with the directions of its concepts, and `load_export`, which does so from expor
 when they are called.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from prepe.claims import Checked
+    from prepe.confirmation import Confirmed
     from prepe.evaluate import Measured
     from prepe.launch import Queue
     from prepe.launch.rescore import Rescored
-    from prepe.members import Front, ItemTable, Paired
+    from prepe.members import Curve, Front, ItemTable, Paired
+    from prepe.planning import Plan
     from prepe.publication import Published
     from prepe.reproduction import Loaded, Reproduction
+    from prepe.store.compact import Compacted
+    from prepe.store.doctor import Finding
     from prepe.weights import Exported
 
 try:
@@ -96,6 +100,13 @@ def rescore(file: str | Path, *, members: int | None = None, results: Results = 
     return again(loaded, store.default_root(results), folder=Path(file).parent, **options)
 
 
+def confirm(sweep: str, results: Results = None, **options: Any) -> "Confirmed":
+    """Train a search's best trials on fresh seeds, and compare; see `prepe.confirmation.confirm` for the options."""
+    from prepe import confirmation, store
+
+    return confirmation.confirm(sweep, store.default_root(results), **options)
+
+
 def diff(a: str, b: str, metrics: list[str] | None = None, results: Results = None) -> "list[Paired]":
     """Compare two trials, or variants as `SWEEP:VARIANT`, on equal seeds; see `prepe.members.diff`."""
     from prepe import members, store
@@ -126,6 +137,13 @@ def colors(trial: str, member: int | None = None, best: bool = False, results: R
     return members.item_table(found, root, members.shown(found) if best else member)
 
 
+def labels(sweep: str, results: Results = None, **options: Any) -> "list[Curve]":
+    """Return how few and how noisy labels keep a score; see `prepe.members.curves` for the options."""
+    from prepe import members, store
+
+    return members.curves(members.of_sweep(store.default_root(results), sweep), **options)
+
+
 def measure(
     trial: str,
     member: int | None = None,
@@ -154,7 +172,7 @@ def measure(
     rows, responses = evaluate.dense(spec, seed, params[0])
     figure = None
     if responses:
-        stem = Path(out or root / "figures") / f"{found.trial}-member-{seed}-response"
+        stem = Path(out or store.local_folder(root) / "figures") / f"{found.trial}-member-{seed}-response"
         arguments = (responses, f"Response of member {seed} of trial {found.trial}")
         figure = style.save(lambda: response.draw(*arguments), stem, response.alt_text(*arguments))
     return evaluate.Measured(found.trial, seed, rows, responses, figure)
@@ -185,7 +203,77 @@ def publish(sweeps: Files, to: str | Path, results: Results = None, **options: A
     """Copy sweeps to another store, as few small files; see `prepe.publication.publish` for the options."""
     from prepe import publication, store
 
-    return publication.publish([str(each) for each in _list(sweeps)], Path(to), store.default_root(results), **options)
+    return publication.publish(
+        [str(each) for each in _list(sweeps)], store.default_root(to), store.default_root(results), **options
+    )
+
+
+def compact(results: Results = None, **options: Any) -> "list[Compacted]":
+    """Fold a store's small files into a few large ones; see `prepe.store.compact.compact` for the options."""
+    from prepe import store
+    from prepe.store.compact import compact
+
+    return compact(store.default_root(results), **options)
+
+
+def doctor(results: Results = None, repair: bool = False) -> "list[Finding]":
+    """Return what is wrong with a store, and mend it if asked to; see `prepe.store.doctor.examine`."""
+    from prepe import store
+    from prepe.store.doctor import examine
+
+    return examine(store.default_root(results), repair)
+
+
+def rm(name: str, results: Results = None) -> dict[str, int]:
+    """Remove a sweep or a trial from a store, and return how many rows went, by table; see `prepe.store.removal`."""
+    from prepe import store
+    from prepe.store.removal import plan, remove
+
+    root = store.default_root(results)
+    return remove(root, plan(root, name))
+
+
+def plan(
+    file: str | Path, cluster: str | Path | None = None, results: Results = None, allow_imports: bool = False
+) -> "Plan":
+    """Say what a sweep takes here, or on a cluster that a file describes; see `prepe.planning.plan`."""
+    import pyarrow.compute as pc
+
+    from prepe import custom, planning, store, sweep
+    from prepe.launch.processors import processors
+
+    loaded = sweep.load(Path(file))
+    custom.check_allowed(loaded.imports(), allow_imports, file)
+    custom.look_in([Path.cwd(), Path(file).resolve().parent] if loaded.imports() else [])
+    cpus = loaded.resources.cpus
+    where = planning.here(processors() // cpus) if cluster is None else planning.cluster(Path(cluster), cpus)
+    mine = pc.field("sweep") == loaded.name
+    rows = store.read(store.default_root(results), "proposals", mine, ["trial", "members"], f"{loaded.name}-*")
+    whole = rows.filter(pc.field("members") >= loaded.members)["trial"].unique()
+    return planning.plan(loaded, where, stored=len(whole))
+
+
+def watch(sweep: str, results: Results = None, every_s: float = 2.0) -> Iterator[dict[str, Any]]:
+    """Give a sweep's proposals as their trials end, until its driver has; see `prepe.launch.presence.follow`."""
+    from prepe import store
+    from prepe.launch import presence
+
+    return presence.follow(store.default_root(results), sweep, every_s)
+
+
+def stop(sweep: str, results: Results = None, wait_s: float = 60.0) -> str:
+    """Stop a running sweep, wherever its driver runs; see `prepe.launch.presence.stop`."""
+    from prepe import store
+    from prepe.launch import presence
+
+    return presence.stop(store.default_root(results), sweep, wait_s)
+
+
+def cluster(files: Files, results: str | None = None) -> dict[Path, list[str]]:
+    """Check files for Ray's cluster launcher, and return what is found in each; see `prepe.launch.cluster_file`."""
+    from prepe.launch import cluster_file
+
+    return {Path(file): cluster_file.check(Path(file), results) for file in _list(files)}
 
 
 def draw(name: str, out: str | Path | None = None, results: Results = None) -> list[Path]:
@@ -239,23 +327,32 @@ __all__ = [
     "PrepeError",
     "animate",
     "check",
+    "cluster",
     "colors",
+    "compact",
+    "confirm",
     "diff",
+    "doctor",
     "draw",
     "export",
     "front",
+    "labels",
     "load",
     "load_export",
     "ls",
     "measure",
     "new",
+    "plan",
     "publish",
     "query",
     "reproduce",
     "rescore",
+    "rm",
     "run",
     "schedule",
     "schema",
     "show",
+    "stop",
     "top",
+    "watch",
 ]

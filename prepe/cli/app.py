@@ -1,7 +1,6 @@
 """The application that every verb joins, and the options that several verbs have."""
 
 import sys
-from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -21,8 +20,12 @@ app = typer.Typer(
 FAILED, BAD_INPUT, STOPPED = 1, 2, 130
 
 Results = Annotated[
-    Path | None,
-    typer.Option("--results", metavar="DIR", help="The store. Default: $PREPE_RESULTS, else results/."),
+    str | None,
+    typer.Option(
+        "--results",
+        metavar="DIR",
+        help="The store: a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX. Default: $PREPE_RESULTS, else results/.",
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 AllowImports = Annotated[

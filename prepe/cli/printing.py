@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from prepe.errors import PrepeError
+
 UNBROKEN = 1_000_000
 
 
@@ -91,5 +93,8 @@ def to_json(value: Any) -> Any:
 
 
 def rows_of(table: pa.Table) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = table.to_pylist(maps_as_pydicts="lossy")
+    try:
+        rows: list[dict[str, Any]] = table.to_pylist(maps_as_pydicts="lossy")
+    except (OverflowError, ValueError) as error:  # such as a date that Python does not have
+        raise PrepeError(f"a value cannot be shown: {error}; allowed: cast to text in SQL, or --parquet FILE") from None
     return rows

@@ -18,10 +18,12 @@ _SHORT_TRIAL = 8
 
 @app.command()
 def ls(results: Results = None) -> None:
-    """List the sweeps in the store."""
+    """List the sweeps in the store, and say how much disk its tables use."""
     from prepe import report
 
-    print_rows(report.ls(store.default_root(results)), "sweeps")
+    root = store.default_root(results)
+    rows, sizes = report.ls(root), store.sizes(root)
+    print_rows(rows, f"sweeps, {sum(sizes.values()) / 1e6:.1f} MB in {count(len(sizes), 'file')}")
 
 
 @app.command()
@@ -41,7 +43,7 @@ def top(
     print_top(store.default_root(results), sweep, n)
 
 
-def print_top(root: Path, sweep: str, n: int) -> None:
+def print_top(root: store.Root, sweep: str, n: int) -> None:
     """Print the best trials with their objectives, then their parameters, as many trials beside each other as fit."""
     from prepe import report
 
