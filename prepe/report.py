@@ -2,12 +2,12 @@
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,39 +23,89 @@ Row = dict[str, Any]
 _LIKE_A_TRIAL = re.compile(r"[0-9a-fA-F]{4,}")
 
 
-def ls(results: Path) -> list[Row]:
+def ls(results: store.Root) -> list[Row]:
     """List a store's sweeps: trials complete, feasible and failed, members of each, and the best first objective.
 
     `other versions` counts trials that only an older version of the sweep's file asked for; the rest is without them.
     """
     store.check_store(results)
-    proposals = store.read(results, "proposals")
-    trials = {(row["sweep"], row["trial"]) for row in proposals.select(["sweep", "trial"]).to_pylist()}
-    every = Counter(sweep for sweep, _ in trials)
-    rows = [_opened(row) for row in store.last_version(proposals).to_pylist()]
+    columns = ["sweep", "digest", "number", "trial", "state", "feasible", "members", "objectives", "goals", "created"]
+    proposals = store.read(results, "proposals", columns=columns)
+    last = store.last_version(proposals)
+    of_last = _trials_by_sweep(last)
+    every = of_last if last is proposals else _trials_by_sweep(proposals)
+    flags = pa.table(
+        {
+            "sweep": last["sweep"],
+            "complete": pc.equal(last["state"], "complete"),
+            "feasible": pc.and_(pc.equal(last["state"], "complete"), pc.fill_null(last["feasible"], False)),
+            "failed": pc.equal(last["state"], "failed"),
+            "members": last["members"],
+            "created": last["created"],
+        }
+    )
+    sums = [("complete", "sum"), ("feasible", "sum"), ("failed", "sum"), ("members", "max"), ("created", "max")]
+    counts = {row["sweep"]: row for row in flags.group_by("sweep").aggregate(sums).to_pylist()}
+    best = {row["sweep"]: row | {"objectives": dict(row["objectives"] or ())} for row in _best(last).to_pylist()}
     listed = []
     for name in sorted(every):
-        own = [row for row in rows if row["sweep"] == name]
-        best = _ordered(own)[0]
-        first = next(iter(best["objectives"]), None)
+        row, first = counts[name], next(iter(best[name]["objectives"]), None)
         listed.append(
             {
                 "sweep": name,
-                "complete": sum(row["state"] == "complete" for row in own),
-                "feasible": sum(row["state"] == "complete" and row["feasible"] for row in own),
-                "failed": sum(row["state"] == "failed" for row in own),
-                "other versions": every[name] - len({row["trial"] for row in own}),
-                "members": max(row["members"] for row in own),
-                "best trial": best["trial"],
+                "complete": row["complete_sum"],
+                "feasible": row["feasible_sum"],
+                "failed": row["failed_sum"],
+                "other versions": every[name] - of_last[name],
+                "members": row["members_max"],
+                "best trial": best[name]["trial"],
                 "objective": first or "",
-                "value": best["objectives"].get(first) if first else None,
-                "last": max(row["created"] for row in own).strftime("%Y-%m-%d %H:%M"),
+                "value": best[name]["objectives"].get(first) if first else None,
+                "last": row["created_max"].strftime("%Y-%m-%d %H:%M"),
             }
         )
     return listed
 
 
-def top(results: Path, sweep: str, n: int = 10) -> list[Row]:
+def _trials_by_sweep(proposals: pa.Table) -> dict[str, int]:
+    counts = proposals.group_by("sweep").aggregate([("trial", "count_distinct")])
+    return dict(zip(counts["sweep"].to_pylist(), counts["trial_count_distinct"].to_pylist(), strict=True))
+
+
+def _best(proposals: pa.Table) -> pa.Table:
+    """Return the first proposal of each sweep in the order of `_ordered`, which takes too long for very many."""
+    codes = proposals["sweep"].combine_chunks().dictionary_encode().indices.to_numpy()
+    place = np.arange(len(codes))
+    complete = pc.equal(proposals["state"], "complete").to_numpy()
+    feasible = pc.fill_null(proposals["feasible"], False).to_numpy()
+    for values in (2.0 * ~complete + ~feasible, _signed(proposals), proposals["number"].to_numpy()):
+        least = np.full(codes.max(initial=0) + 1, np.inf)
+        of_left = values[place]
+        np.minimum.at(least, codes[place], of_left)
+        place = place[of_left == least[codes[place]]]
+    _, first = np.unique(codes[place], return_index=True)
+    return proposals.take(pa.array(place[first]))
+
+
+def _signed(proposals: pa.Table) -> np.ndarray:
+    """Return each proposal's first objective so that less is better; infinite where it is not to be had, or NaN."""
+    goals, objectives = (proposals[name].combine_chunks() for name in ("goals", "objectives"))
+    starts, counts = goals.offsets.to_numpy()[:-1], np.diff(goals.offsets.to_numpy())
+    first = pa.array(starts, mask=counts == 0)  # the first one is the one to sort by
+    wanted, maximize = goals.keys.take(first), pc.equal(goals.items.take(first), "maximize")
+    offsets = objectives.offsets.to_numpy()
+    row = np.repeat(np.arange(len(goals)), np.diff(offsets))
+    held = slice(offsets[0], offsets[-1])
+    found = pc.fill_null(pc.equal(objectives.keys[held], wanted.take(pa.array(row))), False).to_numpy(
+        zero_copy_only=False
+    )
+    values = np.where(counts == 0, 0.0, np.nan)
+    values[row[found]] = objectives.items[held].to_numpy(zero_copy_only=False)[found]
+    signed = np.where(pc.fill_null(maximize, False).to_numpy(zero_copy_only=False), -values, values)
+    return np.where(np.isnan(signed), np.inf, signed)
+
+
+def top(results: store.Root, sweep: str, n: int = 10) -> list[Row]:
     """Return a sweep's best trials: feasible ones first, then by the first objective.
 
     Failed ones are left out, and those that only an older version of the sweep's file asked for.
@@ -66,12 +116,25 @@ def top(results: Path, sweep: str, n: int = 10) -> list[Row]:
         PrepeError: the store has no such sweep.
     """
     name = store.sweep_named(results, sweep)
-    ordered = [row for row in _ordered(_proposals(results, name)) if row["state"] == "complete"]
+    stored = store.last_version(store.read(results, "proposals", where=pc.field("sweep") == name))
+    complete = stored.filter(pc.field("state") == "complete")
+    feasible = pc.fill_null(complete["feasible"], False).to_numpy()
+    order = np.lexsort((complete["number"].to_numpy(), _signed(complete), ~feasible))  # as `_ordered` does
+    rows = [_opened(row) for row in complete.take(pa.array(order[:n])).to_pylist()]
     keys = ("trial", "number", "feasible", "members", "objectives", "params")
-    return [{key: row[key] for key in keys} for row in ordered[:n]]
+    return [{key: row[key] for key in keys} for row in rows]
 
 
-def show(results: Path, trial: str) -> Row:
+def proposals(results: store.Root, sweep: str) -> list[Row]:
+    """Return the proposals of the last version of a sweep's file as `top` orders them, and failed ones last.
+
+    `params` and every map are dictionaries.
+    """
+    stored = store.read(results, "proposals", where=pc.field("sweep") == sweep)
+    return _ordered([_opened(row) for row in store.last_version(stored).to_pylist()])
+
+
+def show(results: store.Root, trial: str) -> Row:
     """Return what is known of a trial: its facts, specification, and every metric's statistics over members.
 
     Keys: `trial`, `model`, `seeds`, `spec` (as a dictionary), `proposals`, costs and provenance, `summaries` (rows with
@@ -84,13 +147,13 @@ def show(results: Path, trial: str) -> Row:
     name = facts["trial"]
     columns = "intervention, metric, members, median, q25, q75, mean, sd, worst_decile, min, max"
     sql = f"SELECT DISTINCT ON (intervention, metric) {columns} FROM summaries WHERE trial = '{name}'"
-    facts["summaries"] = store.query(results, f"{sql} ORDER BY intervention, metric, members DESC").to_pylist()
+    facts["summaries"] = store.query(results, f"{sql} ORDER BY intervention, metric, members DESC", name).to_pylist()
     facts["spec"] = json.loads(facts["spec"]) if facts["spec"] else None
     facts["errors"] = [row["error"] for row in facts["proposals"] if row["error"]]
     return facts
 
 
-def tables_of(results: Path, trial: str) -> dict[str, pa.Table]:
+def tables_of(results: store.Root, trial: str) -> dict[str, pa.Table]:
     """Return a trial's stored rows by table."""
     facts = store.trial_named(results, trial)
     of_trial, of_model = (pc.field(column) == facts[column] for column in ("trial", "model"))
@@ -98,28 +161,31 @@ def tables_of(results: Path, trial: str) -> dict[str, pa.Table]:
     return tables | {table: store.read(results, table, of_model) for table in ("history", "snapshots")}
 
 
-def draw(name: str, results: Path, out: Path | None = None) -> list[Path]:
+def draw(name: str, results: store.Root, out: Path | None = None, contour: tuple[str, str] | None = None) -> list[Path]:
     """Draw every figure that makes sense for a name, and return the paths of the light pictures.
 
     Args:
         name: see `pages`.
         results: the store.
         out: the folder for the figures; by default `figures` in the store.
+        contour: see `pages`.
 
     Raises:
         PrepeError: the name means nothing, or there is nothing to draw.
     """
-    stem, found = pages(name, results)
-    return _save(found, results / "figures" if out is None else out, stem)
+    stem, found = pages(name, results, contour)
+    return _save(found, store.local_folder(results) / "figures" if out is None else out, stem)
 
 
-def pages(name: str, results: Path) -> "tuple[str, Iterable[Page]]":
+def pages(name: str, results: store.Root, contour: tuple[str, str] | None = None) -> "tuple[str, Iterable[Page]]":
     """Return how the figures of a name are called, and the figures.
 
     Args:
         name: a sweep of the store, a trial of it (or the beginning of its name), a sweep file or a dopesheet (`.csv`),
             whose schedule is drawn, or one of the experiments in which nothing is trained.
         results: the store.
+        contour: of a search, the two parameters over which its first objective is drawn; by default the two that
+            matter most for it.
 
     Raises:
         PrepeError: the name is none of these, or there is nothing to draw.
@@ -134,7 +200,7 @@ def pages(name: str, results: Path) -> "tuple[str, Iterable[Page]]":
     store.check_store(results)
     sweeps = sorted(set(store.read(results, "proposals", columns=["sweep"])["sweep"].to_pylist()))
     if name in sweeps:
-        return name, _sweep_pages(results, name)
+        return name, _sweep_pages(results, name, contour)
     if not _LIKE_A_TRIAL.fullmatch(name):
         found = unknown(name, [*sweeps, *gallery], "name")
         raise PrepeError(f"{results}: {found}; or a trial, or a file that ends in .toml or .csv")
@@ -142,15 +208,17 @@ def pages(name: str, results: Path) -> "tuple[str, Iterable[Page]]":
     return trial, _trial_pages(results, trial)
 
 
-def draw_tables(tables: dict[str, pa.Table], results: Path, name: str, intervention: str | None = None) -> Path:
+def draw_tables(tables: dict[str, pa.Table], results: store.Root, name: str, intervention: str | None = None) -> Path:
     """Draw a trial's page from rows by table, and return the path of the light picture."""
     if not len(tables["effects"]):
         raise PrepeError(f"trial {name}: it has no effects to draw")
     stem = f"{name}-{intervention}" if intervention else name
-    return _save([_effects_page(tables, f"Trial {name}", intervention)], results / "figures", stem)[0]
+    return _save([_effects_page(tables, f"Trial {name}", intervention)], store.local_folder(results) / "figures", stem)[
+        0
+    ]
 
 
-def draw_sweep(results: Path, sweep: str) -> Path:
+def draw_sweep(results: store.Root, sweep: str) -> Path:
     """Draw a sweep's first page, and return the path of the light picture.
 
     It shows the trials of a search in the plane of two objectives; what an intervention did in a single trial that has
@@ -165,10 +233,10 @@ def draw_sweep(results: Path, sweep: str) -> Path:
         if len(trials) == 1
         else _first_page(results, name, trials, objectives)
     )
-    return _save([page], results / "figures", name)[0]
+    return _save([page], store.local_folder(results) / "figures", name)[0]
 
 
-def _sweep_pages(results: Path, name: str) -> "Iterator[Page]":
+def _sweep_pages(results: store.Root, name: str, contour: tuple[str, str] | None) -> "Iterator[Page]":
     """Give all pages of a sweep; of a search, the first one and those of the best trial."""
     from prepe.figures import album
     from prepe.figures.stored import of_sweep
@@ -178,15 +246,17 @@ def _sweep_pages(results: Path, name: str) -> "Iterator[Page]":
         yield from _trial_pages(results, trials[0].name, name)
     else:
         yield _first_page(results, name, trials, objectives)
+        yield from _label_pages(results, name)
         if not objectives:
             yield from album.details(trials, name)
             return
+        yield from album.of_search(_search(results, name), name, objectives, contour)
         best = top(results, name, 1)[0]["trial"]
         for page in _trial_pages(results, best, f"{name}, best trial {best}"):
             yield page._replace(stem="-".join(filter(None, ("best", page.stem))))
 
 
-def _trial_pages(results: Path, trial: str, title: str = "") -> "Iterator[Page]":
+def _trial_pages(results: store.Root, trial: str, title: str = "") -> "Iterator[Page]":
     """Give all pages of a trial."""
     from prepe.figures import album
     from prepe.figures.stored import Stored
@@ -203,15 +273,32 @@ def _trial_pages(results: Path, trial: str, title: str = "") -> "Iterator[Page]"
     yield from album.details([one], title or f"trial {trial}")
 
 
-def _first_page(results: Path, name: str, trials: "list[Stored]", objectives: list[tuple[str, str]]) -> "Page":
+def _first_page(results: store.Root, name: str, trials: "list[Stored]", objectives: list[tuple[str, str]]) -> "Page":
     from prepe.figures import album
     from prepe.figures import sweep as sweep_figure
 
     if not objectives:
         return album.overview(trials, name)
-    table = store.query(results, f"SELECT * FROM trials WHERE sweep = '{name}' ORDER BY number")
-    arguments = (table, name, objectives)
+    arguments = (_search(results, name), name, objectives)
     return album.Page("", lambda: sweep_figure.draw(*arguments), sweep_figure.alt_text(*arguments))
+
+
+def _search(results: store.Root, name: str) -> pa.Table:
+    return store.query(results, f"SELECT * FROM trials WHERE sweep = '{name}' ORDER BY number")
+
+
+def _label_pages(results: store.Root, name: str) -> "Iterator[Page]":
+    """Give the page of scores over labels, if the trials of a sweep differ in their labels alone."""
+    from prepe import members
+    from prepe.figures import efficiency
+    from prepe.figures.album import Page
+
+    try:
+        curves = members.curves(members.of_sweep(results, name))
+    except PrepeError:
+        return
+    title = f"{name}: how few labels, and how noisy"
+    yield Page("labels", lambda: efficiency.draw(curves, title), efficiency.alt_text(curves, title))
 
 
 def _effects_page(tables: dict[str, pa.Table], title: str, intervention: str | None) -> "Page":
@@ -269,27 +356,22 @@ def _save(pages: "Iterable[Page]", out: Path, name: str) -> list[Path]:
     return [style.save(page.draw, out / "-".join(filter(None, (name, page.stem))), page.alt_text) for page in pages]
 
 
-def _proposals(results: Path, sweep: str) -> list[Row]:
-    """Return the opened proposals of the last version of a sweep's file."""
-    proposals = store.read(results, "proposals", where=pc.field("sweep") == sweep)
-    return [_opened(row) for row in store.last_version(proposals).to_pylist()]
-
-
 def _opened(row: Row) -> Row:
     maps = {name: dict(row[name] or ()) for name in ("objectives", "constraints", "goals")}
     return {**row, **maps, "params": json.loads(row["params"] or "{}")}
 
 
 def _ordered(rows: list[Row]) -> list[Row]:
-    """Order opened proposals: complete, then feasible, then by the first objective, then by number."""
+    """Order opened proposals: complete, feasible, with more members, then by the first objective, then by number."""
 
-    def key(row: Row) -> tuple[bool, bool, float, int]:
+    def key(row: Row) -> tuple[bool, bool, int, float, int]:
         first = next(iter(row["goals"]), None)
         value = row["objectives"].get(first, float("nan")) if first else 0.0
         signed = -value if first and row["goals"][first] == "maximize" else value
         return (
             row["state"] != "complete",
             not row["feasible"],
+            -row["members"],
             signed if signed == signed else float("inf"),
             row["number"],
         )

@@ -12,14 +12,21 @@ from prepe.catalog import HsvCube
 from prepe.data.color import hsv_cube
 from prepe.data.cube import Cube
 from prepe.figures import (
+    cells,
     combinations,
     comparison,
+    contour,
     cube,
+    front,
+    importance,
     latent_history,
     losses,
+    parallel,
     phase_history,
     reactions,
+    recovery,
     schedule,
+    search,
     snapshots,
     strips,
 )
@@ -29,6 +36,10 @@ from prepe.keyframes import MoveRule, RatioRule, Schedule, phase_starts
 
 SIDE_BY_SIDE = 5
 """So many trials can be told apart in one panel; of more, the first stands for all."""
+_FEW_TABLES = 12
+"""So many tables still fit on a page."""
+_FEWEST = 4
+"""Of fewer trials, nothing can be told about what mattered."""
 _NUMBERS = ("off_plane", "anchor_distance", "bunching", "recon_mse")
 _OUTCOMES = ("anchor_distance", "ring_spacing_rad", "recon_mse", "off_plane", "norm_deviation", "loss_final")
 
@@ -62,10 +73,39 @@ def details(trials: list[Stored], title: str) -> Iterator[Page]:
         yield Page("losses", lambda: losses.draw(*parts), losses.alt_text(*parts))
     if len(trials) > len(few):
         yield from _combinations(trials, title)
+    yield from _cells(trials, title)
     yield from _reactions(few, title)
     yield from _data(few[0], title)
     for each in few:
+        yield from _recovery(each, title)
         yield from _of_one(each, title)
+
+
+def of_search(
+    table: pa.Table, title: str, objectives: search.Objectives, pair: contour.Pair | None = None
+) -> Iterator[Page]:
+    """Give the pages that tell what mattered in a search, and what it could trade for what.
+
+    Args:
+        table: its trials, as in `prepe.figures.search.read`.
+        title: the sweep's name.
+        objectives: of the search.
+        pair: of the contour; by default the two parameters that matter most for the first objective.
+
+    Raises:
+        PrepeError: there are no such parameters.
+    """
+    arguments = (table, title, objectives)
+    chosen = contour.pair_of(table, objectives, pair)
+    if len(objectives) > 1:
+        yield Page("front", lambda: front.draw(*arguments), front.alt_text(*arguments))
+    if len(table) < _FEWEST or not set(search.read(table, objectives).names) - {"variant"}:
+        return
+    yield Page("importance", lambda: importance.draw(*arguments), importance.alt_text(*arguments))
+    yield Page("parallel", lambda: parallel.draw(*arguments), parallel.alt_text(*arguments))
+    if chosen:
+        of_pair = (*arguments, chosen)
+        yield Page("contour", lambda: contour.draw(*of_pair), contour.alt_text(*of_pair))
 
 
 def of_schedules(schedules: Mapping[str, Schedule], openers: list[str], title: str) -> Page:
@@ -109,13 +149,26 @@ def _openers(trials: list[Stored]) -> list[str]:
     return sorted({name for each in trials for name in each.spec.training.openers()})
 
 
+def _recovery(trial: Stored, title: str) -> Iterator[Page]:
+    """Give the page of attacks on a trial's deleted models, if there were any."""
+    if recovery.has_curves(trial.effects):
+        end, of_what = _names(trial, title)
+        arguments = (trial.effects, f"Recovery of {of_what}")
+        yield Page(f"recovery{end}", lambda: recovery.draw(*arguments), recovery.alt_text(*arguments))
+
+
+def _names(trial: Stored, title: str) -> tuple[str, str]:
+    """Return the end of a file's name, and how a title calls a trial."""
+    end = f"-{trial.label.replace(' = ', '-').replace(', ', '-')}" if trial.label else ""
+    return end, f"{title}, {trial.label}" if trial.label else title
+
+
 def _of_one(trial: Stored, title: str) -> Iterator[Page]:
     """Give the pages about one member of one trial."""
     shown = trial.snapshots
     if shown is None:
         return
-    end = f"-{trial.label.replace(' = ', '-').replace(', ', '-')}" if trial.label else ""
-    of_what = f"{title}, {trial.label}" if trial.label else title
+    end, of_what = _names(trial, title)
     latents = (shown, f"Latents of {of_what}")
     yield Page(f"latents{end}", lambda: latent_history.draw(*latents), latent_history.alt_text(*latents))
     ends = phase_ends(trial, shown)
@@ -177,6 +230,13 @@ def _combinations(trials: list[Stored], title: str) -> Iterator[Page]:
         )
     arguments = (names, cells, f"Combinations of {title}", counts(trials))
     yield Page("combinations", lambda: combinations.draw(*arguments), combinations.alt_text(*arguments))
+
+
+def _cells(trials: list[Stored], title: str) -> Iterator[Page]:
+    """Give the page of cells, if there are several operators on directions from several sources."""
+    if len(trials) <= _FEW_TABLES and cells.is_factorial(trials[0].effects):
+        arguments = ({each.label: each.effects for each in trials}, f"Interventions of {title}")
+        yield Page("cells", lambda: cells.draw(*arguments), cells.alt_text(*arguments))
 
 
 def _reactions(trials: list[Stored], title: str) -> Iterator[Page]:

@@ -111,13 +111,23 @@ def shown(effects: pa.Table) -> int | None:
 
 def _columns(effects: pa.Table, items: pa.Table, seed: int) -> list[_Column]:
     own = of(items, seed=seed)
-    rows = of(effects, seed=seed).to_pylist()
+    rows = _conditions(effects, seed)
     after = [_Column(row["intervention"], of(own, intervention=row["intervention"]), True, row) for row in rows]
     return [_Column("as trained", after[0].items, False, {"operator": "", "parameters": "{}"}), *after]
 
 
+def _conditions(effects: pa.Table, seed: int) -> list[dict[str, Any]]:
+    """Return a member's effects, those that differ in no more than the attack afterwards once."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in of(effects, seed=seed).to_pylist():
+        parameters = {name: value for name, value in json.loads(row["parameters"]).items() if name != "recovery"}
+        what = [row["operator"], row["concept"], row["direction"], row["site"], row["power"], row["similarity"]]
+        found.setdefault(json.dumps([parameters, what]), row)
+    return list(found.values())
+
+
 def _says(effects: pa.Table, seed: int) -> str:
-    rows = of(effects, seed=seed).to_pylist()
+    rows = _conditions(effects, seed)
     scores = ", ".join(f"{row['intervention']} {row['score_ccc']:.3f}" for row in rows)
     first = f"{members.SCORE} {rows[0][members.SCORE]:.3f} under {rows[0]['intervention']}"
     best = "the best" if seed == shown(effects) else "not the best"

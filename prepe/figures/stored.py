@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -30,7 +29,7 @@ class Stored:
         seeds: whose rows count; all that are stored if None.
     """
 
-    results: Path
+    results: store.Root
     name: str
     params: Row
     seeds: range | None = None
@@ -91,7 +90,7 @@ class Stored:
         return rows.take(pa.array(sorted(first.values()), pa.int64()))
 
 
-def of_sweep(results: Path, name: str) -> tuple[list[Stored], list[tuple[str, str]]]:
+def of_sweep(results: store.Root, name: str) -> tuple[list[Stored], list[tuple[str, str]]]:
     """Return a sweep's complete trials in the order of proposal, and its objectives with their goals.
 
     Trials that only an older version of the sweep's file asked for are left out.

@@ -1,9 +1,7 @@
 """A search at a glance: its trials in; the trade-off, the progress and what each parameter did out."""
 
 import itertools
-import json
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,46 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import MaxNLocator
 
-from prepe.catalog import unknown
-from prepe.errors import PrepeError
 from prepe.figures import style
-from prepe.figures.members import numbers
+from prepe.figures.search import Objectives, Trials, better, counts, is_log, read
 
-Objectives = list[tuple[str, str]]
 _COLUMNS = 4  # of small panels beside each other
+_MOST_FLAT = 4  # names that have room beside each other below a small panel
 _TOP = 5  # trials that are picked out in the panels of parameters
-
-
-@dataclass(frozen=True)
-class _Trials:
-    """What is drawn of a search, one entry a trial, in the order of proposal."""
-
-    ids: list[str]
-    number: np.ndarray
-    feasible: np.ndarray
-    failed: np.ndarray
-    values: list[np.ndarray]  # one an objective; NaN where a trial failed
-    params: list[dict[str, Any]]
-    sign: float  # +1 where the first objective is to grow
-
-    @property
-    def ranking(self) -> list[int]:
-        """Return the feasible trials that have a value, by the first objective, best first."""
-        able = np.flatnonzero(self.feasible & np.isfinite(self.values[0]))
-        return sorted(able.tolist(), key=lambda i: (-self.sign * self.values[0][i], self.number[i]))
-
-    def near(self, objective: int) -> np.ndarray:
-        """Return an objective's values, moved to the edge where they would leave no room for the others.
-
-        An infeasible trial may have any value (a broken member counts as the worst possible one), so the scale is that
-        of the feasible trials and the first, with half as much again on either side.
-        """
-        values = self.values[objective]
-        kept = values[(self.feasible | (np.arange(len(values)) == 0)) & np.isfinite(values)]
-        if not self.ranking or np.ptp(kept) == 0:
-            return values
-        room = np.ptp(kept) / 2
-        return np.asarray(np.clip(values, kept.min() - room, kept.max() + room))
 
 
 def draw(trials: pa.Table, sweep_name: str, objectives: Objectives) -> Figure:
@@ -65,11 +29,11 @@ def draw(trials: pa.Table, sweep_name: str, objectives: Objectives) -> Figure:
     Raises:
         PrepeError: there is no trial to draw, or an objective has no column.
     """
-    data = _read(trials, objectives)
-    names = list(dict.fromkeys(name for params in data.params for name in params))
+    data = read(trials, objectives)
+    names = data.names
     rows = math.ceil(len(names) / _COLUMNS)
     heights = [3.9, 0.35] + ([0.5 + 1.75 * rows] if names else [])
-    figure, parts = style.page(f"Search {sweep_name}", _counts(data), heights)
+    figure, parts = style.page(f"Search {sweep_name}", counts(data), heights)
     several = len(objectives) > 1
     pair = np.ravel(parts[0].subfigures(1, 1 + several, squeeze=False))
     if several:
@@ -92,8 +56,8 @@ def draw(trials: pa.Table, sweep_name: str, objectives: Objectives) -> Figure:
 
 def alt_text(trials: pa.Table, sweep_name: str, objectives: Objectives) -> str:
     """Say in words and numbers what `draw` shows of the same rows."""
-    data = _read(trials, objectives)
-    lines = [f"Search {sweep_name}.", _counts(data)]
+    data = read(trials, objectives)
+    lines = [f"Search {sweep_name}.", counts(data)]
     for what, i in (("First", 0), ("Best", data.ranking[0] if data.ranking else None)):
         if i is not None:
             values = ", ".join(f"{name} {data.values[k][i]:.3g}" for k, (name, _) in enumerate(objectives))
@@ -103,46 +67,12 @@ def alt_text(trials: pa.Table, sweep_name: str, objectives: Objectives) -> str:
             )
             able = "feasible" if data.feasible[i] else "failed" if data.failed[i] else "infeasible"
             lines.append(f"{what} trial: {data.ids[i]}, proposal {data.number[i]}, {able}: {values}; with {params}.")
-    goals = ", ".join(f"{name} ({_better(goal)})" for name, goal in objectives)
+    goals = ", ".join(f"{name} ({better(goal)})" for name, goal in objectives)
     lines.append(f"Objectives: {goals}.")
     return "\n".join(lines)
 
 
-def _read(trials: pa.Table, objectives: Objectives) -> _Trials:
-    if not trials.num_rows or not objectives:
-        raise PrepeError("figure of a search: there is nothing to draw; allowed: at least one trial and one objective")
-    for name, _ in objectives:
-        if name not in trials.column_names:
-            raise PrepeError(f"figure of a search: {unknown(name, trials.column_names, 'column')}")
-    trials = trials.sort_by("number")
-    stored = [json.loads(each) if isinstance(each, str) else dict(each or {}) for each in trials["params"].to_pylist()]
-    params = [{name: value for name, value in each.items() if value is not None} for each in stored]
-    return _Trials(
-        ids=trials["trial"].to_pylist(),
-        number=trials["number"].to_numpy(),
-        feasible=np.array([each is True for each in trials["feasible"].to_pylist()]),
-        failed=np.array([each == "failed" for each in trials["state"].to_pylist()]),
-        values=[numbers(trials, name) for name, _ in objectives],
-        params=params,
-        sign=-1.0 if objectives[0][1] == "minimize" else 1.0,
-    )
-
-
-def _counts(data: _Trials) -> str:
-    n, failed, feasible = len(data.ids), int(data.failed.sum()), int(data.feasible.sum())
-    text = (
-        f"{n} trial{'s' if n != 1 else ''}: {feasible} feasible, {n - feasible - failed} infeasible, {failed} failed."
-    )
-    return f"{text} " + (
-        f"Best: {data.ids[data.ranking[0]]}." if data.ranking else "No trial is feasible, so none is best."
-    )
-
-
-def _better(goal: str) -> str:
-    return "lower is better" if goal == "minimize" else "higher is better"
-
-
-def _dots(axes: Axes, x: np.ndarray, y: np.ndarray, data: _Trials, beyond: np.ndarray) -> None:
+def _dots(axes: Axes, x: np.ndarray, y: np.ndarray, data: Trials, beyond: np.ndarray) -> None:
     """Draw every trial with values: feasible filled, infeasible hollow, the first in a square, the best in a ring."""
     blue, _, red = style.palette()[:3]
     gray, ink = style.muted(), style.ink()
@@ -171,10 +101,10 @@ def _dots(axes: Axes, x: np.ndarray, y: np.ndarray, data: _Trials, beyond: np.nd
 
 
 def _label(objective: tuple[str, str]) -> str:
-    return f"{objective[0]}\n({_better(objective[1])})"
+    return f"{objective[0]}\n({better(objective[1])})"
 
 
-def _plane(axes: Axes, data: _Trials, objectives: Objectives) -> None:
+def _plane(axes: Axes, data: Trials, objectives: Objectives) -> None:
     """Draw the first two objectives against each other, with the front of the feasible trials."""
     x, y = data.near(0), data.near(1)
     _dots(axes, x, y, data, (x != data.values[0]) | (y != data.values[1]))
@@ -217,7 +147,7 @@ def _name(axes: Axes, text: str, at: tuple[float, float], avoid: np.ndarray) -> 
     )
 
 
-def _progress(axes: Axes, data: _Trials, objectives: Objectives) -> None:
+def _progress(axes: Axes, data: Trials, objectives: Objectives) -> None:
     """Draw the first objective of every proposal and the best so far; failures stand at the foot."""
     value = data.sign * np.where(data.feasible & np.isfinite(data.values[0]), data.values[0], -data.sign * np.inf)
     best = np.maximum.accumulate(value)
@@ -235,7 +165,7 @@ def _progress(axes: Axes, data: _Trials, objectives: Objectives) -> None:
     axes.margins(x=0.04, y=0.09)
 
 
-def _parameters(figure: FigureBase, data: _Trials, names: list[str], top: list[int]) -> None:
+def _parameters(figure: FigureBase, data: Trials, names: list[str], top: list[int]) -> None:
     """Draw the first objective against each parameter, with the top trials picked out."""
     panels = figure.subplots(math.ceil(len(names) / _COLUMNS), _COLUMNS, sharey=True, squeeze=False).flat
     for axes in panels[len(names) :]:
@@ -243,7 +173,7 @@ def _parameters(figure: FigureBase, data: _Trials, names: list[str], top: list[i
     y, on = data.near(0), data.feasible
     beyond = y != data.values[0]
     for name, axes in zip(names, panels, strict=False):
-        x = _places(axes, [params.get(name, math.nan) for params in data.params])
+        x = _places(axes, data.column(name))
         for marker, some in (("o", ~on & ~beyond), ("D", ~on & beyond)):
             axes.scatter(x[some], y[some], s=16, marker=marker, fc="none", ec=style.muted(), linewidths=0.8)
         axes.scatter(x[on], y[on], s=16, color=style.palette()[0], linewidths=0)
@@ -256,7 +186,8 @@ def _places(axes: Axes, values: list[float | str]) -> np.ndarray:
     """Return where values lie on an axis, of which the scale is chosen; names lie side by side."""
     if any(isinstance(each, str) for each in values):
         names = list(dict.fromkeys(map(str, values)))
-        axes.set_xticks(range(len(names)), names)
+        many = len(names) > _MOST_FLAT
+        axes.set_xticks(range(len(names)), names, rotation=90 if many else 0, fontsize=7 if many else None)
         return np.array([float(names.index(str(each))) for each in values])
     x = np.array(values, dtype=float)
     _scale(axes, x[np.isfinite(x)])
@@ -267,7 +198,7 @@ def _scale(axes: Axes, values: np.ndarray) -> None:
     """Choose a logarithmic axis for values that span most of a decade, and ticks that have room."""
     if np.all(values == np.round(values)):
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
-    elif values.min() > 0 and values.max() > 5 * values.min():
+    elif is_log(values):
         style.log_axis(axes, values)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(5))

@@ -19,7 +19,7 @@ from prepe.figures.members import Roll, Shown, call, colors, numbers, of, pick
 _METRICS = ("score_ccc", "score_r2", "damage_frac", "collateral_p95")
 _TINY = 1e-6  # added before a logarithm, as for objectives
 _MARKS = ("^", "D", "v")
-_GRIDS = "score_ccc is of the score grid (16³ colours), score_r2 of the reference grid, whose items are drawn as dots."
+_GRIDS = "score_ccc is of the score grid, score_r2 of the reference grid, whose items are drawn as dots."
 
 
 def draw(
@@ -181,8 +181,11 @@ def _swatches(figure: FigureBase, items: pa.Table, shown: list[Shown]) -> None:
     """Draw a row of true colours, then two rows a member: before the intervention, and after."""
     order = list(NAMED_COLORS)
     names = sorted(set(items["item"].to_pylist()), key=lambda name: (order.index(name) if name in order else 99, name))
-    if not shown or not names or colors(items, "x") is None:
-        figure.text(0.5, 0.5, "no named items that are colours", ha="center", va="center", color=style.muted())
+    made = of(items, seed=shown[0].seed) if shown else items  # who broke made no colour
+    if not shown or not names or colors(items, "x") is None or colors(made, "y_before") is None:
+        figure.text(
+            0.5, 0.5, "no named items that are made into colours", ha="center", va="center", color=style.muted()
+        )
         return
     axes = figure.subplots()
     lines, tops, y = [], [], 0.0

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,7 +46,7 @@ class ItemTable:
         return f"means over {len(self.seeds)} members{left_out}, with 95 % intervals"
 
 
-def item_table(members: Members, results: Path, member: int | None = None) -> ItemTable:
+def item_table(members: Members, results: store.Root, member: int | None = None) -> ItemTable:
     """Return the table of one member's named items, or of means over all members.
 
     Raises:
@@ -103,7 +102,7 @@ def number(row: Row, column: str, digits: int) -> str:
 
 
 def _errors(
-    members: Members, results: Path, seeds: list[int]
+    members: Members, results: store.Root, seeds: list[int]
 ) -> tuple[dict[str | None, np.ndarray], dict[str, str | None]]:
     """Return errors `(members, items)` by intervention, those before under None, and the items' colours, in order."""
     where = (pc.field("set") == "named") & pc.field("seed").isin(seeds)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,7 +133,7 @@ def undominated(costs: np.ndarray) -> np.ndarray:
     return np.asarray(~lower.any(0))
 
 
-def summary(members: Members, found: Front, results: Path) -> list[Row]:
+def summary(members: Members, found: Front, results: store.Root) -> list[Row]:
     """Return least, largest, mean and standard deviation (n - 1) over members, of what describes a run, a row each.
 
     These are seed, score, what is minimized, reconstruction, every validation term, label counts, and training time.
@@ -171,7 +170,7 @@ def _minimized(members: Members, name: str, label: str) -> np.ndarray:
     raise PrepeError(f"--minimize {name}: {unknown(name, dict.fromkeys(allowed), 'metric')}")
 
 
-def _of_training(members: Members, results: Path) -> dict[str, np.ndarray]:
+def _of_training(members: Members, results: store.Root) -> dict[str, np.ndarray]:
     """Return each member's labelled draws that a term used, by label, and its share of its block's training time."""
     columns = ["block", "seed", "labels_used", "wall_s", "members_in_block"]
     stored = store.read(results, "models", columns=columns, names=f"{members.spec.training.digest()}-*")

@@ -1,10 +1,10 @@
 """What a user typed in, a trial or `SWEEP:VARIANT`; the stored members of that trial, and numbers about them, out."""
 
+import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -116,7 +116,7 @@ def val_term(term: str) -> str:
     return f"{VAL}{term}"
 
 
-def find(results: Path, name: str) -> Members:
+def find(results: store.Root, name: str) -> Members:
     """Find a trial by its name or the beginning of it, as `SWEEP:VARIANT`, or as a sweep that has one trial.
 
     Of a sweep, these are its own members; of a trial, all that are stored.
@@ -132,6 +132,45 @@ def find(results: Path, name: str) -> Members:
     else:
         facts = store.trial_named(results, name)
         trial, seeds = facts["trial"], facts["seeds"]
+    return of_seeds(results, trial, seeds, name)
+
+
+def of_sweep(results: store.Root, name: str) -> list[Members]:
+    """Return the members of each complete trial of a sweep, in order of proposal, called by their variant if any.
+
+    Raises:
+        PrepeError: no such sweep, or none of its trials is complete.
+    """
+    sweep = store.sweep_named(results, name)
+    rows = (
+        store.last_version(store.read(results, "proposals", pc.field("sweep") == sweep)).sort_by("number").to_pylist()
+    )
+    complete = {row["trial"]: row for row in rows if row["state"] == "complete"}
+    if not complete:
+        raise PrepeError(f"sweep {sweep}: none of its trials is complete; see: prepe show TRIAL")
+    return [
+        of_seeds(
+            results,
+            trial,
+            range(row["first_seed"], row["first_seed"] + row["members"]),
+            str(json.loads(row["params"] or "{}").get("variant", trial)),
+        )
+        for trial, row in complete.items()
+    ]
+
+
+def of_seeds(results: store.Root, trial: str, seeds: Sequence[int], name: str) -> Members:
+    """Return a stored trial's members with some seeds.
+
+    Args:
+        results: the store.
+        trial: its whole name.
+        seeds: whose members.
+        name: what it is called by.
+
+    Raises:
+        PrepeError: it failed, and has no members.
+    """
     specs = store.read(results, "trials", columns=["spec"], names=f"{trial}-*")["spec"].to_pylist()
     if not specs:
         raise PrepeError(f"trial {trial}: it failed, or is being made, so it has no members; see: prepe show {trial}")
@@ -140,7 +179,7 @@ def find(results: Path, name: str) -> Members:
         name,
         trial_from_json(specs[0]),
         *(
-            store.read(results, table, where=pc.field("seed").isin(seeds), names=f"{trial}-*")
+            store.read(results, table, where=pc.field("seed").isin(list(seeds)), names=f"{trial}-*")
             for table in ("members", "effects")
         ),
     )

@@ -18,6 +18,7 @@ INTERVENTIONS: list[dict[str, Any]] = [
     {"label": "soft", "operator": "suppress", "gate": {"start": 0.5}},
     {"label": "turned", "operator": "repel", "mapper": {"end": 0.2}},
     {"label": "gone", "operator": "prune"},
+    {"label": "gone.attacked", "operator": "prune", "recovery": {"steps": 5, "items": 3}},
     {"label": "oblique", "operator": "prune", "direction": [1, 1, 0]},
 ]
 
@@ -53,6 +54,13 @@ def test_every_condition_has_a_column_of_the_best_member(rows: dict[str, pa.Tabl
     assert len(swatches) == 5
     assert all(len(each.patches) == 2 * (12 + 1) * 4 for each in swatches)
     figure.canvas.draw()
+
+
+def test_conditions_that_differ_only_in_the_attack_afterwards_share_a_column(rows: dict[str, pa.Table]) -> None:
+    assert {"gone", "gone.attacked"} <= set(rows["effects"]["intervention"].to_pylist())
+    text = stacked.alt_text(rows["effects"], rows["items"], 0, "Tiny")
+    assert "gone: errs most on" in text
+    assert "gone.attacked" not in text
 
 
 def test_the_shown_member_has_the_best_score_by_the_first_intervention(rows: dict[str, pa.Table]) -> None:

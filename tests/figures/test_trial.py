@@ -150,6 +150,16 @@ def test_items_that_are_no_colours_are_drawn_in_one_colour(small_rows: Rows) -> 
     assert len(axes_titled(figure, "best").collections[0].get_facecolors()) == 1
 
 
+def test_codes_of_colours_are_no_swatches_and_their_place_says_so(small_rows: Rows) -> None:
+    coded = small_rows["items"]
+    for name in ("y_before", "y_after"):
+        coded = column(coded, name, [[0.0, 1.0, 1.0, 0.0]] * coded.num_rows)
+    figure = trial.draw(**small_rows | {"items": coded}, title="A trial")
+    figure.draw_without_rendering()
+    notes = [each.get_text() for part in figure.subfigs for each in part.texts]
+    assert "no named items that are made into colours" in notes
+
+
 def test_only_named_items_are_enough(small_rows: Rows) -> None:
     items = small_rows["items"].filter(pc.equal(small_rows["items"]["set"], "named"))
     figure = trial.draw(**small_rows | {"items": items}, title="A trial")
