@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from prepe.catalog import unknown
-from prepe.errors import PrepeError
+from prepe.errors import PrepeError, printable
 from prepe.keyframes.schedule import MAX_STEPS, Column, Keyframe, Schedule
 from prepe.keyframes.steps import STEP_FORMS, resolve
 from prepe.keyframes.transition import Space, Timing
@@ -146,12 +146,14 @@ def _instead_of(before: dict[str, Any], columns: dict[str, Any]) -> dict[str, An
 
 def _lines(path: Path) -> dict[int, list[str]]:
     """Return the cells of every line that is not blank, by number."""
+    if path.is_char_device() or path.is_fifo():  # reading it might never end
+        raise PrepeError(f"{path}: cannot be read: not a file")
     try:
         text = path.read_text(encoding="utf-8-sig")
         return {i: line for i, line in enumerate(csv.reader(io.StringIO(text, newline=""), strict=True), 1) if line}
     except OSError as error:
         raise PrepeError(f"{path}: cannot be read: {error.strerror}") from None
-    except (csv.Error, UnicodeDecodeError) as error:
+    except (csv.Error, ValueError) as error:  # such as text that is no UTF-8, or a path that no file can have
         raise PrepeError(f"{path}: not a CSV file: {error}") from None
 
 
@@ -162,7 +164,8 @@ def _rows(path: Path) -> tuple[list[str], dict[int, Row]]:
         raise PrepeError(f"{path}: the file is empty; allowed: a header with STEP, and a row for each keyframe")
     header = lines.pop(min(lines))
     if "STEP" not in header:
-        raise PrepeError(f"{path}: row 1: there is no column STEP among {', '.join(header)}; allowed: exactly one")
+        columns = printable(", ".join(header))
+        raise PrepeError(f"{path}: row 1: there is no column STEP among {columns}; allowed: exactly one")
     for i, head in enumerate(header):
         if head in header[:i]:
             raise PrepeError(f"{path}: row 1: the column {head!r} stands twice; allowed: each once")

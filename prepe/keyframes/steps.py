@@ -6,8 +6,8 @@ Source: the dopesheet of z0u/ex-preppy, experiment 1.4.
 import re
 
 STEP_FORMS = "allowed: a step, '+10' or '-1' steps from, or '+0.5' of the way between, the nearest absolute ones"
-_ABSOLUTE = re.compile(r"\d+", re.ASCII)
-_COUNT = re.compile(r"([+-])([1-9]\d*)", re.ASCII)
+_ABSOLUTE = re.compile(r"\d{1,18}", re.ASCII)
+_COUNT = re.compile(r"([+-])([1-9]\d{0,17})", re.ASCII)
 _SHARE = re.compile(r"([+-])(0?\.\d+)", re.ASCII)
 
 
