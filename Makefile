@@ -13,7 +13,7 @@ PIP_INSTALL = $(VENV)/bin/python -m pip install $(PIP_FLAGS)
 PIP_FLAGS = --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test check experiments publish bench lint fix types wheel lock clean
+.PHONY: help sweep test check experiments publish fault-test bench lint fix types wheel lock clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,8 +27,9 @@ test: $(INSTALLED) ## Run the quick tests; ARGS='-m "slow or cluster"' for the o
 check: $(INSTALLED) ## Check the claims of all experiments on the rows in published/; nothing is trained
 	$(VENV)/bin/prepe check $(EXPERIMENTS) --results published --all
 
-# The main job is a search, and has no claims.
-EXPERIMENTS := $(filter-out sweeps/delete-red.toml,$(wildcard sweeps/*.toml))
+# Searches have no claims.
+SEARCHES := sweeps/delete-red.toml sweeps/prune-red-search.toml
+EXPERIMENTS := $(filter-out $(SEARCHES),$(wildcard sweeps/*.toml))
 
 experiments: $(INSTALLED) ## Run every experiment, as far as results/ lacks it, and check its claims
 	$(VENV)/bin/prepe run $(EXPERIMENTS) $(ARGS)
@@ -36,9 +37,16 @@ experiments: $(INSTALLED) ## Run every experiment, as far as results/ lacks it, 
 
 publish: $(INSTALLED) ## Copy what make experiments made from results/ to published/
 	$(VENV)/bin/prepe publish $(EXPERIMENTS) --to published --figures ''
-	for sweep in ex-1.8 ex-2.4.1 ex-2.9.1; do $(VENV)/bin/prepe draw $$sweep || exit 1; done
+	$(VENV)/bin/prepe publish prune-red-search prune-red-search-confirm --to published --figures '' --max-mb 5
+	for sweep in ex-1.8 ex-2.4.1 ex-2.9.1 factorial recovery recovery-codes labels; do $(VENV)/bin/prepe draw $$sweep || exit 1; done
 	$(VENV)/bin/prepe publish ex-1.8 --to published --figures '*-combinations*'
 	$(VENV)/bin/prepe publish ex-2.4.1 ex-2.9.1 --to published --figures '*-before-after*'
+	$(VENV)/bin/prepe publish factorial --to published --figures '*-cells*'
+	$(VENV)/bin/prepe publish recovery recovery-codes --to published --figures '*-recovery*'
+	$(VENV)/bin/prepe publish labels --to published --figures '*-labels*'
+
+fault-test: $(INSTALLED) ## Kill workers, nodes, heads and drivers fifty times, and check that nothing is lost
+	PREPE_KILLS=50 $(VENV)/bin/pytest -m cluster tests/cluster/test_kills.py $(ARGS)
 
 bench: $(VENV)/.installed-bench ## Measure speed and memory beside plain PyTorch and JAX: about ten minutes
 	$(VENV)/bin/python -m tests.bench $(ARGS)
