@@ -70,7 +70,7 @@ class Checked:
         return self.verdict != "not run" and (self.verdict == "fails") == (self.claim.fails is None)
 
 
-def check(files: Iterable[Path] | None = None, results: str | Path | None = None) -> list[Checked]:
+def check(files: Iterable[Path] | None = None, results: store.Root | None = None) -> list[Checked]:
     """Check sweep files' claims on stored rows.
 
     Values are one a seed. The interval is that of a bootstrap over seeds, see `prepe.members.bootstrap`. A smallest or
@@ -88,7 +88,7 @@ def check(files: Iterable[Path] | None = None, results: str | Path | None = None
     """
     loaded = {file: sweeps.load(file) for file in (default_files() if files is None else files)}
     root = store.default_root(results)
-    if results is None and not root.exists():
+    if results is None and not store.is_remote(root) and not Path(root).exists():
         return [
             _not_run(sweep, claim, _all_of(file, sweep, root))
             for file, sweep in loaded.items()
@@ -119,7 +119,7 @@ def _views(loaded: Iterable[Sweep]) -> list[str]:
 
 
 def _of_sweep(
-    con: duckdb.DuckDBPyConnection, file: Path, sweep: Sweep, root: Path, missing: dict[Path, str]
+    con: duckdb.DuckDBPyConnection, file: Path, sweep: Sweep, root: store.Root, missing: dict[Path, str]
 ) -> list[Checked]:
     """Check a sweep's claims; what of which file is missing is noted, to be looked up again."""
     rows = []
@@ -136,7 +136,9 @@ def _of_sweep(
     return rows
 
 
-def _lacked(con: duckdb.DuckDBPyConnection, file: Path, claim: Claim, root: Path, missing: dict[Path, str]) -> str:
+def _lacked(
+    con: duckdb.DuckDBPyConnection, file: Path, claim: Claim, root: store.Root, missing: dict[Path, str]
+) -> str:
     """Say what a store lacks for a claim: of its own sweep, and of those in files beside its own that its SQL names."""
     texts = dict.fromkeys(re.findall(r"'([\w.-]{1,99})'", claim.sql or ""))
     others = [each for each in (file.parent / f"{text}.toml" for text in texts) if each != file and each.is_file()]
@@ -156,7 +158,7 @@ def _not_run(sweep: Sweep, claim: Claim, missing: str) -> Checked:
     return Checked(sweep.name, claim, "not run", missing=missing)
 
 
-def _missing(con: duckdb.DuckDBPyConnection, file: Path, sweep: Sweep, root: Path) -> str:
+def _missing(con: duckdb.DuckDBPyConnection, file: Path, sweep: Sweep, root: store.Root) -> str:
     """Say what a store lacks of this version of a sweep's file, and the command that makes it, or nothing."""
     wanted = f"SELECT digest, state, members, first_seed FROM trials WHERE sweep = {_quoted(sweep.name)}"
     rows = store.select(con, wanted).to_pylist()
@@ -182,11 +184,11 @@ def _trials(sweep: Sweep) -> float:
     return min(sweep.trials, points) if sweep.points() is None else sweep.trials
 
 
-def _all_of(file: Path, sweep: Sweep, root: Path) -> str:
+def _all_of(file: Path, sweep: Sweep, root: store.Root) -> str:
     return f"nothing of it is stored ({_command(file, sweep, root)})"
 
 
-def _command(file: Path, sweep: Sweep, root: Path) -> str:
+def _command(file: Path, sweep: Sweep, root: store.Root) -> str:
     where = [] if root == store.default_root() else ["--results", str(root)]
     return shlex.join(["prepe", "run", str(file), *where, *["--allow-imports"] * bool(sweep.imports())])
 

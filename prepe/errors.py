@@ -6,3 +6,8 @@ class PrepeError(Exception):
 
     The command line prints it and exits with code 2; a Python caller may catch it.
     """
+
+
+def printable(text: str) -> str:
+    """Return a text from somebody's file with what would break a line, or command a terminal, escaped."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)

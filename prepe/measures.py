@@ -3,7 +3,8 @@
 A measure is a metric and a statistic over members; a claim may ask SQL for its values instead.
 """
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,6 +12,8 @@ from prepe import spec
 from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, NonNegative, Part, Statistic, unknown
 
 _OF_CYCLE, _OF_GRADE = ("ring_", "off_plane"), "grade_"
+_NAME = re.compile(r"(?P<log>log10 )?(?:(?P<intervention>.+)\.)?(?P<metric>\w+)\.(?P<statistic>\w+)")
+_BOUND = re.compile(r"(?P<name>.+) (?P<side><=|>=) (?P<value>\S+)")
 
 
 class Measure(Part):
@@ -85,6 +88,28 @@ class Constraint(Measure):
         if self.at_most is not None:
             return value - self.at_most
         return (self.at_least or 0.0) - value
+
+
+def objective_named(name: str, goal: str) -> Objective:
+    """Return the objective that stored rows have under a name, with its goal."""
+    return Objective.model_validate({**_parsed(name), "goal": goal})
+
+
+def constraint_named(name: str) -> Constraint:
+    """Return the constraint that stored rows have under a name; its bound has the six digits that the name has."""
+    found = _BOUND.fullmatch(name)
+    if found is None:
+        raise ValueError(f"{name!r} is no constraint's name")
+    side = "at_most" if found["side"] == "<=" else "at_least"
+    return Constraint.model_validate({**_parsed(found["name"]), side: float(found["value"])})
+
+
+def _parsed(name: str) -> dict[str, Any]:
+    """Return the fields of the measure that has a name."""
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise ValueError(f"{name!r} is no measure's name")
+    return {**found.groupdict(), "log": found["log"] is not None}
 
 
 class Claim(Part):

@@ -21,7 +21,7 @@ _POINTS = 500  # of a line
 
 def animate(
     name: str,
-    results: Path,
+    results: store.Root,
     *,
     member: int | None = None,
     stored: bool = False,
@@ -61,7 +61,7 @@ def animate(
         film = _stored(Stored(results, trial, {}), member)
     else:
         film = trained_again(training, _seed(facts, member), f"trial {trial}", device, _doing(report, "training"))
-    folder = results / "figures" if out is None else out
+    folder = store.local_folder(results) / "figures" if out is None else out
     path = folder / f"{trial}-member-{film.shown.seed}.mp4"
     return animation.write(film, path, fps, dark, _doing(report, "drawing"))
 

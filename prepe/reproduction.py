@@ -88,7 +88,7 @@ def limit_se(differences: list[Difference]) -> float:
 
 def reproduce(
     name: str,
-    results: Path,
+    results: store.Root,
     *,
     member: int | None = None,
     from_weights: bool = False,
@@ -201,7 +201,7 @@ def _agree(how: str, differences: list[Difference]) -> bool:
     return all(each.largest <= limit for each in differences)
 
 
-def _elsewhere(facts: dict[str, Any], results: Path, device: str) -> str:
+def _elsewhere(facts: dict[str, Any], results: store.Root, device: str) -> str:
     """Say what differs between here and where a trial, its model and its twin were made, or nothing."""
     columns = ["cpu_capability", "device", "versions"]
     rows = store.read(results, "trials", columns=columns, names=f"{facts['trial']}-*").to_pylist()
@@ -232,7 +232,7 @@ def trial_of(facts: dict[str, Any], allow_imports: bool) -> spec.Trial:
         PrepeError: it calls its user's functions, and may not.
     """
     again = spec.trial_from_json(facts["spec"])
-    calls = again.training.imports()
+    calls = sorted({name for each in (again.training, again.twin) if each is not None for name in each.imports()})
     custom.check_allowed(calls, allow_imports, f"trial {facts['trial']}")
     custom.look_in([Path.cwd()] if calls else [])
     return again
@@ -252,7 +252,7 @@ def seeds_of(facts: dict[str, Any], member: int | None) -> list[int]:
     return [member]
 
 
-def _of_seeds(results: Path, table: str, name: str, seeds: list[int]) -> pa.Table:
+def _of_seeds(results: store.Root, table: str, name: str, seeds: list[int]) -> pa.Table:
     return store.read(results, table, where=pc.field("seed").isin(seeds), names=f"{name}-*")
 
 
@@ -266,7 +266,7 @@ def _made_again(
     }
 
 
-def _measured_again(again: spec.Trial, seeds: list[int], results: Path, device: str) -> dict[str, pa.Table]:
+def _measured_again(again: spec.Trial, seeds: list[int], results: store.Root, device: str) -> dict[str, pa.Table]:
     rows, params = stored_weights(again.training, seeds, results)
     broken = np.array([row["broken"] for row in rows], dtype=bool)
     twin_mse = None
@@ -284,7 +284,9 @@ def _measured_again(again: spec.Trial, seeds: list[int], results: Path, device: 
     }
 
 
-def stored_weights(training: spec.Training, seeds: list[int], results: Path) -> tuple[list[dict[str, Any]], Tensor]:
+def stored_weights(
+    training: spec.Training, seeds: list[int], results: store.Root
+) -> tuple[list[dict[str, Any]], Tensor]:
     """Return the stored rows of trained members, in the order of the seeds, and their weights, `(members, parameters)`.
 
     Raises:
@@ -343,7 +345,7 @@ class Loaded:
         return next(iter(self.directions.values()))
 
 
-def load(name: str, member: int, results: str | Path | None = None, allow_imports: bool = False) -> Loaded:
+def load(name: str, member: int, results: store.Root | None = None, allow_imports: bool = False) -> Loaded:
     """Return a stored member as a module, in evaluation mode, with the directions that its concepts were pinned to.
 
     Args:

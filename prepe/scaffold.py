@@ -114,6 +114,12 @@ kind = "anti_subspace"
 axes = [0]
 
 
+# Gradients of labelled samples may be let through some axes alone.
+#[routes.red]
+#axes = [0]
+#label = "red"
+
+
 # --- schedule: the learning rate lr, the terms' weights, and perhaps loss-recon, the weight of reconstruction.
 [schedule]
 batch_size = 32
@@ -162,6 +168,15 @@ power = 3
 #concept = "red"
 #power = 2
 #mapper = { kind = "linear", start = 0.1, end = 0.2 }
+
+# A direction may also be found in each trained model, from its labels; what is left may be searched for the concept.
+#[[interventions]]
+#label = "found"
+#operator = "project"
+#concept = "red"
+#power = 3
+#direction = { fitted = "mean_difference" }
+#leakage = { steps = 50 }
 
 # A deletion can be followed by fine-tuning that heals it, and by an attack that tries to bring the concept back.
 #[[interventions]]
@@ -229,9 +244,16 @@ snapshots = [0, 200]
 # --- resources: what one job asks Ray for, how many jobs go at once, and how many trials of one shape share a batch.
 [resources]
 cpus = 1
-#gpus = 1
+#gpus = 0.25    # where there are any; with mixed = true, CPUs that are left take jobs too
 #concurrency = 2
 #pack = 4
+#cost_per_hour = 0.5
+
+
+# --- budget: beyond it no more trials are begun (max_cost needs a cost_per_hour); a trial that takes longer has failed.
+#[budget]
+#max_hours = 8
+#timeout_s = 600
 """
 _SEARCH = """\
 
@@ -243,6 +265,8 @@ trials = 4
 #sampler = "random"
 #startup_trials = 20
 #seed = 1
+# Every trial begins with few members, and the best of each three get three times as many, until they have all.
+#halving = { start = 2, factor = 3 }
 
 # Parameters, each with the value that the search starts from: a range of whole numbers (int, perhaps with a step) or of
 # numbers (float, or log for a logarithmic scale), or a choice. "$name", or "0.5 * $name", stands for one above.

@@ -6,7 +6,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,7 +77,7 @@ def run(
     trial: Trial,
     seeds: list[int],
     *,
-    results: Path | None = None,
+    results: store.Root | None = None,
     device: str = "auto",
     record: Record | None = None,
     report: Report | None = None,
@@ -151,7 +150,7 @@ def run(
 def ensure(
     trial: Trial,
     seeds: list[int],
-    results: Path,
+    results: store.Root,
     *,
     device: str = "auto",
     record: Record | None = None,
@@ -194,7 +193,7 @@ def ensure(
     }
 
 
-def measure_again(trial: Trial, results: Path, *, device: str = "auto") -> None:
+def measure_again(trial: Trial, results: store.Root, *, device: str = "auto") -> None:
     """Measure the blocks that a store has of a trial once more, in place of their rows, without training.
 
     What the first making of a block cost stays in its row; `evaluate_s` and the provenance are the new ones. Stages are
@@ -210,14 +209,14 @@ def measure_again(trial: Trial, results: Path, *, device: str = "auto") -> None:
         _store_block(results, f"{name}-{old['block']}", tables | {"trials": [row | {key: old[key] for key in _COSTS}]})
 
 
-def _store_block(results: Path, name: str, tables: dict[str, Any]) -> None:
+def _store_block(results: store.Root, name: str, tables: dict[str, Any]) -> None:
     """Store what was measured on a block of members; `trials` comes last, and says that the block is whole."""
     for table in _TABLES:
         if len(tables[table]):
             store.write(results, table, name, tables[table])
 
 
-def _begun(results: Path, name: str) -> set[str]:
+def _begun(results: store.Root, name: str) -> set[str]:
     """Return the blocks of a trial of which at least one table is written."""
     tables = [store.read(results, table, columns=["block"], names=f"{name}-*") for table in _TABLES[:-1]]
     return {block for table in tables for block in table["block"].unique().to_pylist()}
@@ -226,7 +225,7 @@ def _begun(results: Path, name: str) -> set[str]:
 def prepare(
     trials: list[Trial],
     seeds: list[int],
-    results: Path,
+    results: store.Root,
     *,
     device: str = "auto",
     record: Record | None = None,
@@ -268,7 +267,7 @@ def _obtain(
     doing: str,
     outcome: Outcome,
     *,
-    results: Path | None,
+    results: store.Root | None,
     device: str,
     record: Record | None,
     report: Report | None,
@@ -311,7 +310,7 @@ def _obtain(
     return _Members(params, ordered, _checkpoints(tables["checkpoints"], seeds, params), train_s)
 
 
-def _store(results: Path, name: str, tables: dict[str, list[Row]]) -> None:
+def _store(results: store.Root, name: str, tables: dict[str, list[Row]]) -> None:
     """Store what training gave; `models` comes last, so its existence means that the others are there."""
     for table in ("history", "snapshots", "checkpoints", "models"):
         if tables[table] and not store.exists(results, table, name):

@@ -29,7 +29,7 @@ LAYERS = (  # from the ground up: a part imports from the rows above it, and fro
     ("rows",),
     ("trial",),
     ("reproduction", "launch"),
-    ("weights", "replay"),
+    ("weights", "replay", "planning", "confirmation"),
     ("",),  # the package itself, whose functions import what they need
     ("cli",),
 )

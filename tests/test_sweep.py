@@ -12,7 +12,7 @@ from command import Said, contents
 from conftest import TINY, TinyStore
 
 from prepe import sweep, trial
-from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, Heal, Intervention, Recovery
+from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, DataPart, Fitted, Heal, Intervention, Leakage, Recovery
 from prepe.errors import PrepeError
 from prepe.keyframes import Schedule, phase_starts
 from prepe.measures import Constraint
@@ -53,8 +53,14 @@ def hastened(part: Any) -> Any:
         return part.model_copy(update={"keyframes": frames, "steps": 2 * len(frames), "rules": rules})
     if isinstance(part, Trial | Training | Intervention):
         return part.model_copy(update={name: hastened(each) for name, each in part})
-    if isinstance(part, Heal | Recovery):
+    if isinstance(part, Heal | Recovery | Leakage):
         return part.model_copy(update={"steps": 2})
+    if isinstance(part, Fitted):
+        return part.model_copy(update={"candidates": 2})
+    if isinstance(part, DataPart):  # so that there are labels in so few steps
+        return part.model_copy(
+            update={"labels": {name: each.model_copy(update={"rate": 1.0}) for name, each in part.labels.items()}}
+        )
     return tuple(map(hastened, part)) if isinstance(part, tuple) else part
 
 
@@ -218,7 +224,8 @@ BAD: dict[str, tuple[str, str, str]] = {  # what to replace, by what, and what t
     "an unknown key in a table": (
         "size = 3",
         "siez = 3",
-        "data: unknown key 'siez' (did you mean 'size'?); allowed: kind, labels, draw, epoch, opened_by, weigh, size",
+        "data: unknown key 'siez' (did you mean 'size'?); "
+        "allowed: kind, labels, draw, epoch, opened_by, weigh, unlike, size",
     ),
     "an unknown key in a part": (
         "rate = 0.5",

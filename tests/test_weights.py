@@ -236,7 +236,7 @@ def test_files_that_are_none_of_its_own_are_refused(many: tuple[Path, str], tmp_
         return str(error.value)
 
     assert "its format is 2; allowed: 1" in refused(format=2)
-    assert "not as prepe export writes it" in refused(training=None)
+    assert "is none that prepe wrote" in refused(training=None)
     assert "not as prepe export writes it" in refused(intervention={})
     assert "its weights are not those" in refused(weights=about["weights"] | {"file": pruned.weights.name})
     assert "cannot be read" in refused(weights=about["weights"] | {"file": "none.safetensors"})

@@ -1,7 +1,8 @@
 """Speed and memory of prepe, measured in one run beside the same job done otherwise.
 
 ``make bench`` prints a table and writes results/bench.json. It takes about ten minutes on two idle cores;
-``--part training`` or ``--part sweep`` does half of it and keeps the other half's numbers.
+``--part training`` or ``--part sweep`` does half of it and keeps the other half's numbers. ``--part tune`` is in
+neither: 100 and 1 000 trials that take no time, or as many as ``--trials`` says.
 
 Seconds are CPU seconds of one process kept to one thread, but for names with ``wall``. Comparators run in turn with
 prepe, each in a process of its own, so that a drift of the machine's speed meets all of them.
@@ -22,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from prepe import store
+from tests.bench import big_store
 
 OUTPUT = Path("results/bench.json")
 ROUNDS = 3
@@ -40,6 +42,20 @@ MEANINGS = {
     "training_share": f"training's share of workers' busy time, {TRIALS} trials of {MEMBERS}; wanted: at least 0.8",
     "two_worker_speedup": "trials a second with two workers over one; wanted: at least 1.6",
     "peak_mb": "largest memory of a worker, MB; wanted: under 1000",
+    "store_top_s": "prepe top, 10^6 trials and 10^7 effects, compacted; wanted: under 1",
+    "store_ls_s": "prepe ls of the same; wanted: under 1",
+    "store_show_s": "prepe show of the same; wanted: under 1",
+    "store_group_by_s": "prepe query, effects by intervention, of the same; wanted: under 2",
+    "store_group_by_sweep_s": "prepe query, effects by sweep, of the same; wanted: under 2",
+    "small_files_group_by_s": "prepe query, a thousand trials in files of their own; wanted: under 3",
+    "small_files_ls_s": "prepe ls of the same; wanted: under 3",
+    "tune_100_ms": "wall ms of a trial without work through Tune, of 100",
+    "tune_1000_ms": "the same, of 1 000",
+    "tune_10000_ms": "the same, of 10 000; wanted: at most 1.3 times that of 1 000",
+    "tune_1000_kb": "driver's memory for each of 1 000 trials, kB; wanted: under 20",
+    "tune_10000_kb": "the same, of 10 000",
+    "sampler_1000_ms": "wall ms that proposing takes at the 1 000th trial",
+    "sampler_10000_ms": "the same at the 10 000th",
 }
 
 
@@ -106,6 +122,33 @@ def sweep() -> dict[str, float]:
     return result
 
 
+def tune(sizes: list[int]) -> dict[str, float]:
+    """Measure what a trial costs the driver, for sweeps of so many."""
+    result: dict[str, float] = {}
+    for trials in sizes:
+        made = comparator("scale", str(trials))
+        result |= {
+            f"tune_{trials}_ms": made["ms_per_trial"],
+            f"tune_{trials}_kb": made["kb_per_trial"],
+            f"sampler_{trials}_ms": made["sampler_ms_at_end"],
+        }
+        print(f"{trials} trials: {made['ms_per_trial']:.1f} ms each", flush=True)
+    return result
+
+
+def stores() -> dict[str, float]:
+    """Measure what reading large stores costs."""
+    result: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, make in (("store", big_store.make), ("small_files", big_store.make_small_files)):
+            root = Path(folder) / name
+            trial = make(root)
+            print(f"{name}: made", flush=True)
+            seconds = big_store.measure(root, trial)
+            result |= {f"{name}_{verb}_s": wall_s for verb, (wall_s, _) in seconds.items()}
+    return result
+
+
 def run(file: Path, results: Path) -> float:
     """Run a sweep by the command line and return its wall seconds."""
     prepe = Path(sys.executable).with_name("prepe")
@@ -147,7 +190,8 @@ def _checked(path: Path, text: str, members: int) -> Path:
 def main() -> None:
     """Measure, print a table, and write results/bench.json."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--part", choices=["training", "sweep", "all"], default="all")
+    parser.add_argument("--part", choices=["training", "sweep", "tune", "store", "all"], default="all")
+    parser.add_argument("--trials", type=int, nargs="*", default=[100, 1000], help="sizes for --part tune")
     options = parser.parse_args()
     os.environ.pop("PREPE_RESULTS", None)
     result = json.loads(OUTPUT.read_text(encoding="utf-8")) if OUTPUT.exists() else {}
@@ -155,6 +199,10 @@ def main() -> None:
         result |= training()
     if options.part in ("sweep", "all"):
         result |= sweep()
+    if options.part == "tune":
+        result |= tune(options.trials)
+    if options.part in ("store", "all"):
+        result |= stores()
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     table = Table("key", "value", "meaning", box=None, title="bench", title_justify="left")
