@@ -109,13 +109,19 @@ def _parcel(results: store.Root, sweep: str, max_mb: float, figures: str, of_mod
     if "complete" not in proposals["state"].to_pylist():
         raise PrepeError(f"sweep {sweep}: none of its trials is complete, so there is nothing to publish")
     parcel = _Parcel(sweep, proposals)
+    own = _seeds(proposals)
     rows = {table: _of(results, table, "trial", proposals["trial"]) for table in _OF_TRIALS}
+    rows["trials"] = rows["trials"].filter([not own.isdisjoint(each) for each in rows["trials"]["seeds"].to_pylist()])
+    rows |= {
+        table: content.filter(pc.field("seed").isin(sorted(own)))
+        for table, content in rows.items()
+        if "seed" in content.column_names
+    }
     models = pa.chunked_array([*rows["trials"]["model"].chunks, *rows["trials"]["twin"].chunks], pa.string())
-    seeds = pc.list_flatten(rows["trials"]["seeds"])
     for table in of_models:
         rows[table] = _of(results, table, "model", models)
         if "seed" in rows[table].column_names:
-            rows[table] = rows[table].filter(pc.field("seed").isin(seeds.unique()))
+            rows[table] = rows[table].filter(pc.field("seed").isin(sorted(own)))
     rows["proposals"] = proposals
     for table, content in rows.items():
         if len(content):
@@ -136,6 +142,12 @@ def _parcel(results: store.Root, sweep: str, max_mb: float, figures: str, of_mod
         if size > max_mb * _MB:
             raise PrepeError(f"{name}: it would have {size / _MB:.2f} MB; allowed: {max_mb:g}, or more with --max-mb")
     return parcel
+
+
+def _seeds(proposals: pa.Table) -> set[int]:
+    """Return the seeds that a sweep asked for: another one may have asked for more of the same trials."""
+    ranges = zip(proposals["first_seed"].to_pylist(), proposals["members"].to_pylist(), strict=True)
+    return {seed for first, members in ranges for seed in range(first, first + members)}
 
 
 def _of(results: store.Root, table: str, column: str, names: pa.ChunkedArray) -> pa.Table:
