@@ -282,6 +282,7 @@ def test_run_twice_finds_nothing_to_do_and_trains_nothing(prepe_cli: Cli, own_st
     assert prepe.run(own_store.file, results=own_store.root, executor="serial").made == 0
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_name_begins_like_another_is_not_taken_for_it(
     prepe_cli: Cli, sweep_file: SweepFile, own_store: TinyStore
 ) -> None:
@@ -448,6 +449,7 @@ def test_a_damaged_file_stops_the_run_and_costs_no_row_that_is_there(
     assert [row["number"] for row in rows] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_has_ended_and_says_how_to_go_on(tiny_store: TinyStore, tmp_path: Path) -> None:
     root = tmp_path / "results"
     run = ("run", tiny_store.file, "--trials", 500, "--executor", "serial", "--results", root)
@@ -575,6 +577,7 @@ needs_vectors = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_vectors
 def test_on_another_processor_capability_distributions_are_compared(own_store: TinyStore) -> None:
     here = torch.backends.cpu.get_cpu_capability()

@@ -103,6 +103,7 @@ def test_the_figure_has_every_colour_as_a_dot_and_the_line_of_least_squares(foun
 # --- on stored members ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_verb_prints_the_rows_of_the_shown_member_and_draws_them(
     prepe_cli: Cli, tiny_store: TinyStore, tmp_path: Path
 ) -> None:
@@ -117,6 +118,7 @@ def test_the_verb_prints_the_rows_of_the_shown_member_and_draws_them(
     assert said.out.splitlines()[-1] == str(tmp_path / f"{stem}.png")
 
 
+@pytest.mark.slow
 def test_numbers_as_csv_are_those_of_the_call_from_python(
     prepe_cli: Cli, tiny_store: TinyStore, tmp_path: Path
 ) -> None:

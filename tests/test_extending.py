@@ -77,6 +77,7 @@ def test_the_label_is_drawn(run_example: Callable[[str], Path]) -> None:
     assert {row["name"] for row in rows(root, "history") if row["quantity"] == "label"} >= {"warm"}
 
 
+@pytest.mark.slow
 def test_the_model_is_trained_watched_and_edited(run_example: Callable[[str], Path]) -> None:
     root = run_example("narrow")
     members, effects = rows(root, "members"), rows(root, "effects")

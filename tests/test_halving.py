@@ -169,6 +169,7 @@ def test_a_measure_that_was_changed_is_taken_of_what_is_stored(halved: Callable[
     assert all(rung["measure"] == "recon_mse.median" for row in rows.values() for rung in row["rungs"])
 
 
+@pytest.mark.slow
 def test_a_halved_sweep_really_run_trains_only_what_it_lacks_and_says_what_that_saves(
     prepe_cli: Cli, sweep_file: SweepFile, tmp_path: Path
 ) -> None:
@@ -335,6 +336,7 @@ def test_a_cost_without_a_price_is_refused() -> None:
         sweep.from_table("priced", {"question": "?", "members": 2, **table, "budget": {"max_cost": 3}})
 
 
+@pytest.mark.slow
 def test_a_budget_that_is_used_up_is_said_with_how_to_go_on(
     prepe_cli: Cli, sweep_file: SweepFile, tmp_path: Path
 ) -> None:
@@ -345,6 +347,7 @@ def test_a_budget_that_is_used_up_is_said_with_how_to_go_on(
     assert len(store.read(tmp_path / "results", "proposals")) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pack", [1, 2])
 def test_a_trial_past_its_timeout_fails_alone_and_is_done_again_when_asked_for(pack: int, tmp_path: Path) -> None:
     table = tiny.table(**tiny.constant(steps=10, anchor=0.1))

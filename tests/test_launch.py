@@ -413,6 +413,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["variants", "grid"])
 def test_packs_give_the_rows_that_trials_alone_give(kind: str, batches: list[int], tmp_path: Path) -> None:
     record = {"history_stride": 3, "snapshots": [0], "checkpoints": [4]}
@@ -464,6 +465,7 @@ def test_a_trial_that_fails_in_a_pack_fails_alone(batches: list[int], tmp_path: 
     assert len(store.read(tmp_path, "proposals")) == 5
 
 
+@pytest.mark.slow
 def test_packs_go_on_where_they_ended(tmp_path: Path) -> None:
     launch.run(fixed(search={**GRID, "trials": 1}, resources={"pack": 2}), tmp_path / "parts", executor="serial")
     before = contents(tmp_path / "parts", "models/*")
@@ -604,6 +606,7 @@ def test_a_module_that_is_not_there_stops_the_run_and_is_named(own: SweepFile, p
 # --- several files ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_several_files_are_run_one_after_another_with_a_summary(
     prepe_cli: Cli, plain: SweepFile, tmp_path: Path
 ) -> None:
@@ -650,6 +653,7 @@ def test_a_claim_that_cannot_be_evaluated_or_has_no_rows_does_not_keep_other_fil
     assert said.out.splitlines()[-1].split()[:5] == ["other", "1", "1", "1", "0"]
 
 
+@pytest.mark.slow
 def test_run_says_that_models_trained_before_lack_what_the_file_asks_to_keep(
     prepe_cli: Cli, plain: SweepFile, tmp_path: Path
 ) -> None:

@@ -119,6 +119,7 @@ def test_rows_of_an_older_version_of_a_file_are_not_published(tmp_path: Path) ->
     assert set(store.read(out, "models")["model"].to_pylist()) == {new[::-1]}
 
 
+@pytest.mark.slow
 def test_what_two_sweeps_share_counts_once(made: Path, tmp_path: Path) -> None:
     root, out = tmp_path / "results", tmp_path / "out"
     files = [write_file(tmp_path, name, members=4) for name in ("one", "two")]
@@ -252,6 +253,7 @@ def test_a_pattern_that_fits_no_figure_of_a_sweep_is_an_error_and_nothing_is_wri
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_what_was_measured_again_in_a_published_store_is_published_from_it_once(
     tiny_store: TinyStore, tmp_path: Path
 ) -> None:
@@ -287,6 +289,7 @@ def test_a_trial_that_two_sweeps_published_is_published_once_by_each(tmp_path: P
         assert len(store.read(again, table)) == len(store.read(root, table)), table
 
 
+@pytest.mark.slow
 def test_a_published_sweep_without_history_can_be_drawn(tiny_store: TinyStore, tmp_path: Path, prepe_cli: Cli) -> None:
     prepe.publish("tiny", tmp_path / "out", tiny_store.root, figures="")
     items = tmp_path / "out" / "items" / "tiny.all.parquet"

@@ -395,6 +395,7 @@ def assert_same_rows(root: Path, other: Path) -> None:
             assert rows(root, table) == rows(other, table), table
 
 
+@pytest.mark.slow
 def test_workers_killed_at_any_time_change_no_row(tmp_path: Path, undisturbed_quick: Path) -> None:
     killed(tmp_path, 0.05, 0.01, 0.15, 0.1, 0.03, 0.07)
     ensure(tmp_path, [0, 1, 2], QUICK)

@@ -28,6 +28,7 @@ def test_help_gives_examples(verb: str, example: str) -> None:
     assert example in " ".join(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_draw_prints_a_path_for_every_figure(tmp_path: Path) -> None:
     done = said("draw", "ex-1.1.1", "--out", tmp_path, "--results", tmp_path / "no store")
     assert (done.returncode, done.stderr) == (0, "")

@@ -42,6 +42,7 @@ def uri(server: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     return f"s3://{bucket.BUCKET}/{uuid.uuid4().hex}?endpoint_override=http://127.0.0.1:{server}"
 
 
+@pytest.mark.slow
 def test_queries_and_tables_are_the_same_over_a_folder_and_a_bucket(uri: str, sample: Sample) -> None:
     Sample(uri)
     for sql in QUERIES:

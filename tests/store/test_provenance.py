@@ -80,6 +80,7 @@ def test_versions_are_told_without_importing_anything() -> None:
     assert told["pyarrow"] == version("pyarrow")
 
 
+@pytest.mark.slow
 def test_the_peak_of_memory_grows_with_what_is_held() -> None:
     before = store.peak_mb()
     held = bytearray(int(before * 1e6))
