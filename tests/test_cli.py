@@ -318,6 +318,7 @@ def test_more_members_are_blocks_beside_those_that_are_there(own_store: TinyStor
     assert counts["n"].to_pylist() == [5, 5, 5]
 
 
+@pytest.mark.slow
 def test_members_made_later_are_the_same_as_if_made_at_once(own_store: TinyStore, tmp_path: Path) -> None:
     prepe.run(own_store.file, members=4, results=own_store.root, executor="serial")
     prepe.run(own_store.file, members=4, results=tmp_path / "at-once", executor="serial")
@@ -365,6 +366,7 @@ def test_another_bound_judges_stored_trials_again_without_training(sweep_file: S
     assert all(row["feasible"] for row in proposals(own_store.root, "tiny"))
 
 
+@pytest.mark.slow
 def test_a_space_without_more_points_is_finished(prepe_cli: Cli, sweep_file: SweepFile, own_store: TinyStore) -> None:
     lr, anchor = "lr = { log = [0.005, 0.1], start = 0.05 }\n", "anchor = { float = [0, 1], start = 0.1 }\n"
     file = sweep_file(
@@ -387,6 +389,7 @@ FAILING = (
 """A search in which some trials have a term that raises an error."""
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_is_a_row_with_its_error_and_the_others_go_on(
     prepe_cli: Cli, sweep_file: SweepFile, tmp_path: Path
 ) -> None:
@@ -601,6 +604,7 @@ def made_elsewhere(own_store: TinyStore) -> TinyStore:
     return own_store
 
 
+@pytest.mark.slow
 def test_a_block_made_elsewhere_makes_the_comparison_one_of_distributions(made_elsewhere: TinyStore) -> None:
     trial, root = made_elsewhere.trials[0], made_elsewhere.root
     made = prepe.reproduce(trial, root, figure=False)
@@ -634,6 +638,7 @@ def refused(said: Said, *parts: object) -> None:
         assert str(part) in said.err
 
 
+@pytest.mark.slow
 def test_a_file_that_is_missing_or_broken_is_named_in_one_line(tmp_path: Path) -> None:
     missing, broken = tmp_path / "missing.toml", tmp_path / "broken.toml"
     broken.write_text("question = 'What?'\nmembers = = 3\n")

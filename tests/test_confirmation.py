@@ -83,6 +83,7 @@ def test_shrinkage_is_the_stored_value_less_that_on_fresh_seeds(confirmed: Path)
     assert len(found.between) == len(measures)
 
 
+@pytest.mark.slow
 def test_more_winners_and_more_members_are_added_to_what_is_there(own_store: TinyStore, prepe_cli: Cli) -> None:
     said = prepe_cli("confirm", "tiny", *FEW, "--csv", "--results", own_store.root)
     assert said.out.splitlines()[0].startswith("trial,measure,search")  # progress goes elsewhere

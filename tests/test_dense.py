@@ -36,6 +36,7 @@ def found(trial: Any, params: torch.Tensor) -> tuple[list[dict[str, Any]], list[
     return evaluate.dense(trial, 5, params)
 
 
+@pytest.mark.slow
 def test_there_is_a_row_as_trained_and_one_an_intervention(found: Any) -> None:
     rows, responses = found
     assert [row["intervention"] for row in rows] == [None, "suppress", "repel", "ablate", "prune"]

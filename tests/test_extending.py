@@ -66,6 +66,7 @@ def test_the_term_is_in_the_rows_and_does_its_work(run_example: Callable[[str], 
     assert all(0 <= each["short"] < 0.05 for each in terms)
 
 
+@pytest.mark.slow
 def test_the_label_is_drawn(run_example: Callable[[str], Path]) -> None:
     root = run_example("warm")
     # The chance of a label is rate * warmth ** power, here over all pairs of red and blue.

@@ -41,6 +41,7 @@ def test_another_seed_is_another_member(tiny_store: TinyStore) -> None:
     assert not np.allclose(first.latents, second.latents, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_film_is_written_from_stored_snapshots_or_from_a_member_trained_again(
     tiny_store: TinyStore, tmp_path: Path
 ) -> None:

@@ -56,6 +56,7 @@ def lose_weights(root: Path, model: str) -> None:
     path.unlink()
 
 
+@pytest.mark.slow
 def test_the_rows_are_those_of_a_run_and_nothing_is_trained(own_store: TinyStore, file: Path, tmp_path: Path) -> None:
     before = of_training(own_store.root)
     done = prepe.rescore(file, results=own_store.root)
@@ -202,6 +203,7 @@ def test_they_are_measured_again_also_where_the_file_asks_for_something_else_of_
     assert repr(rows(own_store.root, "members", own_store.trials)) == repr(whole)
 
 
+@pytest.mark.slow
 def test_again_measures_what_is_stored_and_finds_the_same(own_store: TinyStore) -> None:
     before = {table: rows(own_store.root, table, own_store.trials) for table in ("members", "effects", "items")}
     assert prepe.rescore(TINY, results=own_store.root).made == []

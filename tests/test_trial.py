@@ -415,6 +415,7 @@ def test_a_worker_killed_before_any_of_its_files_appears_changes_no_row(
         assert_same_rows(tmp_path / str(count), undisturbed_quick)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [[0, 1, 2, 3], [1], [4]], ids=["more", "fewer", "others"])
 def test_an_interrupted_trial_that_is_then_asked_for_other_seeds_has_each_seed_once(
     seeds: list[int], tmp_path: Path

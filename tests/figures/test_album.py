@@ -139,6 +139,7 @@ def test_of_a_file_its_schedule_is_drawn(file: Path, updates: str, tmp_path: Pat
     assert updates in path.with_suffix(".txt").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sweep", ["ex-1.2", "ex-1.7"])
 def test_a_run_draws_the_first_page_under_the_name_of_the_sweep(root: Path, sweep: str) -> None:
     assert report.draw_sweep(root, sweep) == root / "figures" / f"{sweep}.png"

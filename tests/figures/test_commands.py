@@ -36,6 +36,7 @@ def test_draw_prints_a_path_for_every_figure(tmp_path: Path) -> None:
     assert (tmp_path / "ex-1.1.1.png").is_file()
 
 
+@pytest.mark.slow
 def test_draw_answers_a_name_without_a_store_in_one_line(tmp_path: Path) -> None:
     done = said("draw", "ex-1.7", "--results", tmp_path / "no store")
     assert done.returncode == 2

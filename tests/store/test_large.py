@@ -24,6 +24,7 @@ QUERIES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("files", ["own", "compacted", "both"])
 def test_scanning_tables_gives_what_reading_them_whole_does(
     files: str, root: Path, monkeypatch: pytest.MonkeyPatch
@@ -49,6 +50,7 @@ def test_the_rows_of_one_trial_are_what_they_are_among_all(root: Path) -> None:
     assert repr(store.query(root, sql, SHARED).to_pylist()) == repr(store.query(root, sql).to_pylist())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_the_best_are_those_that_sorting_all_rows_finds(root: Path, seed: int) -> None:
     rng = random.Random(seed)

@@ -170,6 +170,7 @@ except PrepeError as error:
     assert store.read(root, "effects")["score_ccc"].to_pylist() == [0.1, 0.1]
 
 
+@pytest.mark.slow
 def test_killed_writers_leave_whole_files_alone_in_the_tables_folder(root: Path) -> None:
     folder = root / "effects"
     writers = [start(WRITER, root, who, ROWS) for who in "abc"]
