@@ -97,9 +97,10 @@ def _names(effects: pa.Table) -> dict[str, tuple[str, str]]:
     names = {}
     keys = ("intervention", "source", "direction", "operator", "parameters")
     for label, source, direction, operator, parameters in zip(*(effects[key].to_pylist() for key in keys), strict=True):
-        again = json.loads(parameters or "{}").get("renormalize")
+        own = json.loads(parameters or "{}")
         row = "prescribed" if source in (None, "prescribed") else str(direction)
-        names[label] = row, "renormalize" if again else str(operator)
+        done = "renormalize" if own.get("renormalize") else str(operator)
+        names[label] = row, f"{done}, healed" if own.get("heal") else done
     return names
 
 
