@@ -36,8 +36,8 @@ experiments: $(INSTALLED) ## Run every experiment, as far as results/ lacks it, 
 	$(VENV)/bin/prepe check $(EXPERIMENTS) --all
 
 publish: $(INSTALLED) ## Copy what make experiments made from results/ to published/
-	$(VENV)/bin/prepe publish $(EXPERIMENTS) --to published --figures ''
-	$(VENV)/bin/prepe publish prune-red-search prune-red-search-confirm --to published --figures '' --max-mb 5
+	$(VENV)/bin/prepe publish $(filter-out sweeps/prune-red-parts.toml,$(EXPERIMENTS)) --to published --figures ''
+	$(VENV)/bin/prepe publish prune-red-parts prune-red-search prune-red-search-confirm --to published --figures '' --max-mb 5
 	for sweep in ex-1.8 ex-2.4.1 ex-2.9.1 factorial recovery recovery-codes labels; do $(VENV)/bin/prepe draw $$sweep || exit 1; done
 	$(VENV)/bin/prepe publish ex-1.8 --to published --figures '*-combinations*'
 	$(VENV)/bin/prepe publish ex-2.4.1 ex-2.9.1 --to published --figures '*-before-after*'
