@@ -14,7 +14,7 @@ from command import Said, contents
 
 import prepe
 from prepe import launch, report, store, sweep
-from prepe.launch import budget, study
+from prepe.launch import budget, job, study
 from prepe.launch.halving import expected, saving
 from prepe.launch.job import Proposal, Row
 from prepe.launch.searcher import Queue
@@ -158,6 +158,33 @@ def test_infeasible_and_failed_trials_are_promoted_last_and_never(halved: Callab
         queue.finish(each, row_of(of, each, 1.0 - i / 10, feasible=i > 3, **failed))
     promoted = [queue.next(), queue.next(), queue.next()]
     assert [each and each.number for each in promoted] == [4, 5, None]
+
+
+def test_a_trial_that_fails_with_more_members_keeps_those_it_has_until_that_is_retried(
+    halved: Callable[..., Sweep], tmp_path: Path
+) -> None:
+    of = halved(9, members=9)
+    queue = Queue(of, tmp_path)
+    broken: list[str] = []
+    while (each := queue.next()) is not None:
+        row = row_of(of, each, worth(each))
+        if each.members > 3 and len(broken) < 2:
+            broken.append(row["trial"])
+            row = job.kept(tmp_path, job.failure(of, each, "Traceback\nValueError: broken on purpose"))
+        queue.finish(each, job.write(tmp_path, row))
+    queue.close()
+    rows = {row["trial"]: row for row in store.read(tmp_path, "proposals").to_pylist()}
+    assert len(rows) == 9
+    for name in broken:
+        assert (rows[name]["state"], rows[name]["members"], len(rows[name]["rungs"])) == ("complete", 3, 1)
+        said = "ValueError: broken on purpose (with 9 members; its 3 are kept)"
+        assert rows[name]["error"].splitlines()[-1] == said
+    others = [row for row in rows.values() if row["trial"] not in broken]
+    assert max(row["members"] for row in others) == 9  # the place goes to the next one
+    assert work_off(Queue(of, tmp_path)) == []
+    again = work_off(Queue(of, tmp_path, retry_failed=True))
+    assert {of.trial(each.params).digest() for each in again} >= set(broken)
+    assert all(row["error"] is None for row in store.read(tmp_path, "proposals").to_pylist())
 
 
 def test_a_measure_that_was_changed_is_taken_of_what_is_stored(halved: Callable[..., Sweep], tmp_path: Path) -> None:

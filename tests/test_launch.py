@@ -6,13 +6,15 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import optuna
 import pytest
+import requests
 import tiny
 from command import Said, contents
 from optuna.storages import JournalStorage
@@ -21,6 +23,7 @@ from optuna.trial import TrialState
 
 import prepe
 from prepe import launch, store, sweep, train
+from prepe.launch import lost, submit
 from prepe.launch import study as studies
 from prepe.launch.interrupt import noted
 from prepe.launch.job import Proposal, Row
@@ -698,6 +701,38 @@ def test_one_bad_file_of_several_is_refused_before_any_is_run(
 
 
 # --- Ctrl-C -----------------------------------------------------------------------------------------------------------
+
+
+def test_jobs_at_work_are_all_suspects_where_ray_names_none_that_was_killed() -> None:
+    said = "2 workers killed due to the node running low on memory. Selected to kill: Actor({})"
+    actors = {"one": "aa", "two": "bb"}
+    assert lost.killed_for_memory(said.format("bb"), {"one", "two"}, actors) == {"two"}
+    assert lost.killed_for_memory(said.format("cc"), {"one", "two"}, actors) == {"one", "two"}
+    assert lost.killed_for_memory("the actor has died", {"one"}, actors) is None
+
+
+def test_a_trial_that_takes_its_node_down_again_and_again_fails() -> None:
+    crashes, each = lost.Crashes(None), Proposal(0, {}, 0, 2)
+    causes = [crashes.cause(each, 1.0, "The actor died because its node has died.") for _ in range(11)]
+    assert causes[:10] == [None] * 10
+    assert causes[10] is not None
+    assert causes[10].endswith("its nodes were lost, again and again: The actor died because its node has died.")
+
+
+def test_a_way_to_the_cluster_that_breaks_leaves_its_job_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    class Gone:
+        """A client of a cluster that is not reached any more."""
+
+        async def tail_job_logs(self, name: str) -> AsyncIterator[str]:
+            yield "a line\n"
+            raise aiohttp.ServerDisconnectedError
+
+        def get_job_info(self, name: str) -> None:
+            raise requests.ConnectionError("refused")
+
+    with pytest.raises(prepe.PrepeError, match=r"does not answer any more: refused; job mine goes on without this"):
+        submit.Job(Gone(), "mine", "http://there", "s3://bucket").follow()  # type: ignore[arg-type]
+    assert "a line" in capsys.readouterr().out
 
 
 def test_ctrl_c_is_noted_and_raised_where_it_is_looked_for(capfd: pytest.CaptureFixture[str]) -> None:

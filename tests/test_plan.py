@@ -8,7 +8,7 @@ import pytest
 from command import Said, contents
 from conftest import TINY, TinyStore
 
-from prepe import planning
+from prepe import launch, planning
 from prepe import sweep as sweeps
 from prepe.errors import PrepeError
 from prepe.planning import probe
@@ -27,6 +27,21 @@ def test_a_plan_counts_what_is_asked_for_and_not_what_is_stored() -> None:
     assert found.points[0].params == sweep.start()
     done = planning.plan(sweep, planning.here(2), stored=3, budget_s=0)
     assert (done.left, done.members, done.wall_s) == (0, 0, 0)
+
+
+def test_a_plan_counts_halving(sweep_file: Written, tmp_path: Path) -> None:
+    text = 'trials = 27\nsampler = "random"\nhalving = { start = 3 }'
+    sweep = sweeps.load(sweep_file("halved", ('trials = 3\nsampler = "random"', text), ("members = 3", "members = 27")))
+    assert launch.to_do(sweep, tmp_path) == (0, 27 * 3 + 9 * 6 + 3 * 18)
+    halved = planning.plan(sweep, planning.here(1), members=launch.to_do(sweep, tmp_path)[1], budget_s=0)
+    assert (halved.left, halved.members) == (27, 27 * 3 + 9 * 6 + 3 * 18)
+    assert planning.plan(sweep, planning.here(1), stored=27, members=54, budget_s=0).wall_s > 0  # promotions alone
+
+
+def test_what_is_to_do_is_what_a_queue_has_left(tiny_store: TinyStore) -> None:
+    assert launch.to_do(sweeps.load(tiny_store.file), tiny_store.root) == (3, 0)
+    assert launch.to_do(sweeps.load(tiny_store.file, trials=5), tiny_store.root) == (3, 2 * 3)
+    assert launch.to_do(sweeps.load(tiny_store.file, members=4), tiny_store.root) == (0, 3)  # one more of each
 
 
 def test_trials_of_one_size_share_a_twin() -> None:

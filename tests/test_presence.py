@@ -90,6 +90,22 @@ def test_a_request_that_nobody_sees_is_taken_back(queue: Queue, prepe_cli: Calla
         assert not presence.requested(queue.results, "tiny")
 
 
+def test_stopping_a_driver_that_ends_by_itself_says_how_it_ended(queue: Queue) -> None:
+    with presence.present(queue):
+        file = Path(queue.results) / "drivers" / "tiny.json"
+        ended = json.loads(file.read_text()) | {"state": "done"}
+
+        def end() -> None:
+            until(lambda: presence.requested(queue.results, "tiny"))
+            file.write_text(json.dumps(ended))
+
+        thread = threading.Thread(target=end)
+        thread.start()
+        assert presence.stop(queue.results, "tiny", 30) == "done"  # though nobody has removed the request
+        thread.join()
+        assert not presence.requested(queue.results, "tiny")
+
+
 def test_watching_says_every_trial_and_how_it_ended(queue: Queue, prepe_cli: Callable[..., Said]) -> None:
     nothing = prepe_cli("watch", "nothing", "--once", "--results", queue.results)
     assert nothing.code == 2

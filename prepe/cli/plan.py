@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import pyarrow.compute as pc
 import typer
 
 from prepe import custom, store
@@ -43,7 +42,7 @@ def plan(
     custom.check_allowed(sweep.imports(), allow_imports, file)
     if sweep.imports():
         custom.look_in([Path().resolve(), file.parent.resolve()])
-    from prepe import planning  # slow to import
+    from prepe import launch, planning  # slow to import
     from prepe.launch.processors import processors
 
     if cluster is not None:
@@ -53,13 +52,16 @@ def plan(
     else:
         where = planning.here(processors() // sweep.resources.cpus)
     root = store.default_root(results)
-    rows = store.read(root, "proposals", pc.field("sweep") == sweep.name, ["trial", "members"], f"{sweep.name}-*")
-    whole = rows.filter(pc.field("members") >= sweep.members)["trial"].unique()
-    found = planning.plan(sweep, where, stored=len(whole), budget_s=probe_s)
-    stored = f", {len(whole)} of them stored" if len(whole) else ""
+    done, to_train = launch.to_do(sweep, root)
+    found = planning.plan(sweep, where, stored=done, members=to_train, budget_s=probe_s)
+    stored = f", {done} of them stored" if done else ""
     twins = f", and twins of {found.twins}" if found.twins else ""
     print(f"{sweep.name}: {count(found.trials, 'trial')} of {count(sweep.members, 'member')}{stored}")
     print(f"to do: {count(found.left, 'trial')}, {count(found.members, 'member')}{twins}")
+    if len(sweep.rungs) > 1:
+        print(
+            "halving is counted as if it waited for all trials of a rung; it does not, and trains up to half as much more"
+        )
     one = [each.model_s + each.twin_s + each.evaluate_s for each in found.points]
     first = found.points[0]
     elsewhere = f", {min(one[1:]):.2g} to {max(one[1:]):.2g} s elsewhere" if one[1:] else ""

@@ -187,7 +187,7 @@ def _fault(queue: "Queue", again: str) -> str | None:
     if queue.lost:
         lost = count(queue.lost, "trial")
         return f"{lost} lost every worker that tried, and no row is stored. Try again with:\n  {again}"
-    failed = [row for row in queue.done if row["state"] == "failed"]
+    failed = [row for row in queue.done if row["error"] is not None]
     if not failed:
         return None
     name, last = failed[0]["trial"], str(failed[0]["error"]).strip().rsplit("\n", 1)[-1]

@@ -41,6 +41,8 @@ def submit(address: str, files: dict[Path, list[str]], given: dict[str, Any]) ->
     print(f"job {job.name} is submitted. Ctrl-C leaves it running; its log:", flush=True)
     try:
         code = job.follow()
+    except PrepeError as fault:
+        raise PrepeError(f"{fault}. Follow it with:{watch}{log}\nStop it with:{stop}") from None
     except KeyboardInterrupt:
         leave(f"\nthe job goes on. Follow it with:{watch}{log}\nStop it with:{stop}", STOPPED)
     if code:

@@ -26,6 +26,7 @@ Row = dict[str, Any]
 _SHOWN = 10
 _SHARE = 10
 _RECENT_S = 600
+_OLD_S = 60
 _COLUMNS = ["trial", "number", "params", "state", "feasible", "members", "objectives", "goals", "error", "created"]
 
 
@@ -38,8 +39,9 @@ def watch(
 ) -> None:
     """Follow a sweep by reading its store alone, until its driver has ended; nothing is asked of the driver.
 
-    On a terminal that is a table which changes, elsewhere a line a trial. It may begin before the sweep does. Exit code
-    1 if the driver gave up, or has not been seen for a minute.
+    On a terminal that is a table which changes, elsewhere a line a trial. It may begin before the sweep's first run
+    does; of a sweep whose last driver has ended, it says when, and leaves, so that a new run has to be begun before it.
+    Exit code 1 if the driver gave up, or has not been seen for a minute.
 
     Examples:
 
@@ -106,6 +108,8 @@ def _state(sweep: str, driver: "Driver | None", rows: list[Row]) -> str:
     says = "no driver has been seen"
     if driver is not None:
         says = driver.state + (f": {driver.error}" if driver.error else "")
+        if driver.state != "running" and time.time() - driver.seen > _OLD_S:
+            says += f", at {datetime.fromtimestamp(driver.seen):%Y-%m-%d %H:%M}"
         if driver.state == "running":
             says += f" ({driver.where})"
         if driver.silent:

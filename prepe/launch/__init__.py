@@ -12,7 +12,7 @@ from prepe.launch.interrupt import noted
 from prepe.launch.job import Row, unrecorded
 from prepe.launch.lock import sole_driver
 from prepe.launch.progress import Progress
-from prepe.launch.searcher import Queue
+from prepe.launch.searcher import Queue, to_do
 from prepe.store import Root
 from prepe.sweep import Sweep
 from prepe.train import choose_device
@@ -126,4 +126,4 @@ def run(
         return session.run(sweep, results, folder=folder, retry_failed=retry_failed, deterministic=deterministic)
 
 
-__all__ = ["Queue", "Row", "Session", "run", "saving", "unrecorded"]
+__all__ = ["Queue", "Row", "Session", "run", "saving", "to_do", "unrecorded"]

@@ -57,7 +57,7 @@ def work(
     """Do the proposals of one job: store the rows of each trial, then the proposal's own, and give that.
 
     Models of one shape that several of them lack are trained in one batch before; should that fail, every proposal
-    trains its own. An exception in a trial makes a row whose state is `failed`, with the error in it; it is not raised.
+    trains its own. An exception in a trial makes a row as from `kept`; it is not raised.
     A fault of the store or the machine is no trial's own: it is raised, and every row that is there stays. With
     `stored_only`, nothing is trained, and weights that the store lacks are such a fault.
 
@@ -136,7 +136,24 @@ def _row(sweep: Sweep, proposal: Proposal, results: store.Root, **options: Any) 
     except PrepeError:
         raise
     except Exception as error:
-        return failure(sweep, proposal, "".join(traceback.format_exception(error)))
+        return kept(results, failure(sweep, proposal, "".join(traceback.format_exception(error))))
+
+
+def kept(results: store.Root, failed: Row) -> Row:
+    """Return the row of a proposal that failed; a trial that was complete before, with fewer members, stays so.
+
+    Its row has the error beside its outcome.
+
+    Raises:
+        PrepeError: the store cannot be read.
+    """
+    of_trial = (pc.field("sweep") == failed["sweep"]) & (pc.field("trial") == failed["trial"])
+    rows = store.read(results, "proposals", of_trial, names=f"{failed['sweep']}-{failed['trial']}").to_pylist()
+    last = max(rows, key=lambda row: row["created"], default=None)
+    if last is None or last["state"] != "complete" or last["digest"] != failed["digest"]:
+        return failed
+    why = f"{failed['error'].rstrip()} (with {failed['members']} members; its {last['members']} are kept)"
+    return last | {"error": why}
 
 
 def failure(sweep: Sweep, proposal: Proposal, error: str) -> Row:

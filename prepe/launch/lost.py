@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import ray
@@ -13,6 +14,8 @@ from prepe.launch.worker import GRACE_S
 _CRASHES = 3
 """How often a trial may take its process with it; when it happens once more, it has failed. To be killed for its
 memory, which ends all others that are at work, counts as so many."""
+_NODES = 10
+"""How often a trial may lose its node: they are taken away, but one that takes its node down would be done for ever."""
 _LAST_LINES = 30
 _PROCESS = re.compile(r"pid: (?P<pid>\d+)\n(.*\n)*?\s*ip: (?P<ip>\S+)")
 _OUT_OF_MEMORY = re.compile(r"killed due to the node running low on memory")
@@ -32,6 +35,7 @@ class Crashes:
     def __init__(self, timeout_s: float | None) -> None:
         self._timeout_s = timeout_s
         self._count: Counter[int] = Counter()
+        self._nodes: Counter[int] = Counter()
 
     def cause(self, proposal: Proposal, took_s: float, why: str) -> str | None:
         """Say why a proposal has failed whose worker did nothing else, or None if it is to be done again.
@@ -44,16 +48,28 @@ class Crashes:
         if self._timeout_s is not None and took_s >= self._timeout_s + GRACE_S:
             return f"{why}\nTimeoutError: it was killed {GRACE_S} s after budget.timeout_s = {self._timeout_s:g}"
         if _NODE_LOST.search(why):
-            return None
+            self._nodes[proposal.number] += 1
+            if self._nodes[proposal.number] <= _NODES:
+                return None
+            return f"{why}\nits nodes were lost, again and again: {_reason(why)}"
         self._count[proposal.number] += _CRASHES if _OUT_OF_MEMORY.search(why) else 1
         if self._count[proposal.number] <= _CRASHES:
             return None
         return f"{why}\nits workers died, again and again: {_reason(why)}"
 
 
-def killed_for_memory(why: str) -> set[str] | None:
-    """Return the actors that the memory monitor has killed, if an error says that it has."""
-    return set(_KILLED.findall(why.partition("Selected to kill:")[2])) if _OUT_OF_MEMORY.search(why) else None
+def killed_for_memory(why: str, running: Collection[str], actors: Mapping[str, str]) -> set[str] | None:
+    """Return the jobs at work that the memory monitor has killed, or all, if it names none of them.
+
+    Args:
+        why: an error; None is returned if it does not say that the memory monitor has killed anything.
+        running: the jobs at work.
+        actors: job -> its worker's name, as Ray has it.
+    """
+    if not _OUT_OF_MEMORY.search(why):
+        return None
+    killed = set(_KILLED.findall(why.partition("Selected to kill:")[2]))
+    return {each for each in running if actors.get(each) in killed} or set(running)
 
 
 def check(why: str) -> None:

@@ -117,10 +117,9 @@ def stop(root: Root, sweep: str, wait_s: float = 60.0) -> str:
     request_stop(root, sweep)
     try:
         while time.monotonic() < deadline:
-            if not requested(root, sweep):
-                after = driver_of(root, sweep)
-                if after is not None and after.state != "running":
-                    return after.state
+            after = driver_of(root, sweep)  # it may have ended by itself, and never see the request
+            if after is not None and after.state != "running":
+                return after.state
             time.sleep(_POLL_S)
         seen = not requested(root, sweep)
     finally:

@@ -85,12 +85,12 @@ class Progress:
         """Note that a proposal ended."""
         self.fresh += 1
         self.members[row["trial"]] = row["members"]
-        self.failed += row["state"] == "failed"
+        self.failed += row["error"] is not None
         if better(row, self.best, self.sweep):
             self.best = row
         if self._bars:
             self._show()
-            if row["state"] == "failed":
+            if row["error"] is not None:
                 self.console.print(f"trial {row['trial']} failed: {last_line(row)}", markup=False)
         else:
             line = f"[{self.ended}/{self.total}] {row['trial']} {self._outcome(row)}"
@@ -108,7 +108,7 @@ class Progress:
         return f"{60 * self.fresh / took:.1f}/min, {left:.0f} s left, {self.failed} failed"
 
     def _outcome(self, row: Row) -> str:
-        if row["state"] == "failed":
+        if row["error"] is not None:
             return f"failed: {last_line(row)}"
         if not self.sweep.objectives:
             return "done"

@@ -41,7 +41,7 @@ class Rescored:
     @property
     def failed(self) -> list[Row]:
         """The rows of trials that could not be measured."""
-        return [row for row in self.rows if row["state"] == "failed"]
+        return [row for row in self.rows if row["error"] is not None]
 
 
 def rescore(

@@ -16,7 +16,7 @@ import optuna
 
 from prepe.errors import PrepeError
 from prepe.launch.budget import Meter
-from prepe.launch.halving import Ladder
+from prepe.launch.halving import Ladder, expected
 from prepe.launch.job import Proposal, Row, lacks_members, members_again, stored, write
 from prepe.launch.study import TPE_UNTIL, Study
 from prepe.store import Root
@@ -65,7 +65,7 @@ class Queue:
         self.total = int(min(sweep.trials, _size(sweep.space) if points is None else len(points)))
         rows = stored(sweep, results)
         self._digest, self._fault, self._ladder = digest(sweep), PrepeError(), Ladder(sweep)
-        ours = [row for row in rows if self._fits(row)]
+        ours = [row for row in rows if _fits(row, sweep)]
         self.foreign, self.lost = len(rows) - len(ours), 0
         self._done: dict[str, Row] = {}
         for row in self._as_of_today([row for row in ours if not self._again(row, retry_failed)], rows):
@@ -153,6 +153,8 @@ class Queue:
             self._made.add(row["trial"])
             self._put(row)
             self._meter.add(row)
+        if row is not None and ended.promoted and row["error"] is not None:
+            return  # what is stored of it stays, and was told
         if self._together > 1:
             self._untold.append((ended, row))
         elif self.study is not None:
@@ -282,26 +284,17 @@ class Queue:
             raise ValueError("this sweep has no search")
         return self.sweep.search
 
-    def _fits(self, row: Row) -> bool:
-        """Say whether a stored proposal is a point of today's file: same space, same everything else."""
-        params = json.loads(row["params"])
-        if params.keys() != self.sweep.start().keys():
-            return False
-        space = self.sweep.space
-        held = (
-            space[name].holds(each) if name in space else each in self.sweep.variants for name, each in params.items()
-        )
-        return all(held) and self._name(params) == row["trial"]
-
     def _again(self, row: Row, retry_failed: bool) -> bool:
         """Say whether a stored proposal has to be done again.
 
-        It has if it failed and that is asked for, if it lacks members, or if it was judged by another version of the
-        file than today's; what is stored of it is not trained again.
+        It has if it failed, though with more members than are stored, and that is asked for, if it lacks members, or if
+        it was judged by another version of the file than today's; what is stored of it is not trained again.
         """
         if row["state"] == "failed":
             return retry_failed
-        return lacks_members(row, self.sweep) or row["digest"] != self._digest or self._ladder.lacks(row)
+        if row["digest"] != self._digest or self._ladder.lacks(row):
+            return True
+        return retry_failed if row["error"] is not None else lacks_members(row, self.sweep)
 
     def _as_of_today(self, done: list[Row], rows: list[Row]) -> list[Row]:
         """Make today's version of the file the one that was written last, by storing what is done of it again."""
@@ -310,6 +303,39 @@ class Queue:
             row if row["digest"] == last == self._digest else write(self.results, row | {"digest": self._digest})
             for row in done
         ]
+
+
+def to_do(sweep: Sweep, results: Root) -> tuple[int, int]:
+    """Say how much a sweep still has to do, as a queue would, and write nothing.
+
+    Returns:
+        How many of its trials are done with as many members as all get at first, or failed; and how many members are
+        still to be trained, of these and of the others, as `halving.expected` has it.
+
+    Raises:
+        PrepeError: the store cannot be read.
+    """
+    ladder, rows = Ladder(sweep), [row for row in stored(sweep, results) if _fits(row, sweep)]
+    for row in rows:
+        ladder.put(row)
+    done = min(sum(row["state"] == "failed" or not lacks_members(row, sweep) for row in rows), sweep.trials)
+    if done == sweep.trials and ladder.next((), sweep.members) is None:
+        return done, 0
+    had = sum(sweep.rungs[0] if row["state"] == "failed" else min(row["members"], sweep.members) for row in rows)
+    return done, max(expected(sweep, sweep.trials) - had, (sweep.trials - done) * sweep.rungs[0])
+
+
+def _fits(row: Row, sweep: Sweep) -> bool:
+    """Say whether a stored proposal is a point of a sweep: same space, same everything else."""
+    params = json.loads(row["params"])
+    if params.keys() != sweep.start().keys():
+        return False
+    space = sweep.space
+    held = (space[name].holds(each) if name in space else each in sweep.variants for name, each in params.items())
+    try:
+        return all(held) and sweep.trial(params).digest() == row["trial"]
+    except PrepeError:  # each value in its range, but they do not go together
+        return False
 
 
 def _size(space: dict[str, Distribution]) -> float:

@@ -51,15 +51,21 @@ class Job:
         """Print the job's log until it ends, and return its exit code.
 
         Raises:
-            PrepeError: the cluster does not answer any more.
-            KeyboardInterrupt: Ctrl-C, which leaves the job as it is.
+            PrepeError: the cluster does not answer any more, which leaves the job as it is.
+            KeyboardInterrupt: Ctrl-C, which does so too.
         """
+        from aiohttp import ClientError
+
         try:
             asyncio.run(self._tail())
-        except RuntimeError as error:  # the connection broke; the status says whether the job did
+        except (RuntimeError, OSError, ClientError) as error:  # the connection; the status says whether the job did
             print(f"the log cannot be followed any further: {error}", flush=True)
         while True:
-            info = self._client.get_job_info(self.name)
+            try:
+                info = self._client.get_job_info(self.name)
+            except (RuntimeError, OSError) as error:
+                said = f"the cluster does not answer any more: {_first_line(error)}"
+                raise PrepeError(f"{self.address}: {said}; job {self.name} goes on without this") from None
             if info.status in _ENDED:
                 code = getattr(info, "driver_exit_code", None)
                 return _CODES[str(info.status.value)] if code is None else int(code)

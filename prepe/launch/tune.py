@@ -25,7 +25,7 @@ from prepe.errors import PrepeError
 from prepe.launch import cluster, lost
 from prepe.launch.cluster import Slots
 from prepe.launch.interrupt import Interrupt, noted
-from prepe.launch.job import Proposal, Row, failure, work, write
+from prepe.launch.job import Proposal, Row, failure, kept, work, write
 from prepe.launch.presence import present
 from prepe.launch.progress import Progress
 from prepe.launch.searcher import Queue
@@ -132,8 +132,8 @@ class _QueueSearcher(Searcher):
         left = list(self.running.pop(trial_id, {}).values())
         took_s = time.monotonic() - self.since.pop(trial_id, time.monotonic())
         if len(left) == 1 and not innocent and (error := self.crashes.cause(left[0], took_s, why)):
-            row = failure(self.queue.sweep, left[0], error) | {"busy_s": left[0].spent_s + took_s}
-            self._finish(left[0], write(self.queue.results, row))
+            row = kept(self.queue.results, failure(self.queue.sweep, left[0], error))
+            self._finish(left[0], write(self.queue.results, row | {"busy_s": left[0].spent_s + took_s}))
         elif left:
             self.progress.say("a worker was lost; what it did is done again")
             self.queue.give_back(left)
@@ -188,11 +188,11 @@ class _Watch(tune.Callback):
 
         The other jobs that were at work are done again, through no fault of theirs.
         """
-        killed = lost.killed_for_memory(why)
+        killed = lost.killed_for_memory(why, self.searcher.running, self.actors)
         if killed is None:
             return False
         for trial_id in list(self.searcher.running):
-            self.searcher.lost(trial_id, why, innocent=self.actors.get(trial_id) not in killed)
+            self.searcher.lost(trial_id, why, innocent=trial_id not in killed)
         return True
 
 

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 from prepe.errors import PrepeError
+from prepe.launch.halving import expected
 from prepe.planning.machines import PRICES, Cluster, Machines, cluster, here
 from prepe.planning.probe import PROBE_S, SAMPLED, Point, probe
 from prepe.planning.probe import points as points_of
@@ -53,13 +54,22 @@ class Plan:
     uncertainty: float
 
 
-def plan(sweep: Sweep, where: Cluster, *, stored: int = 0, budget_s: float = PROBE_S, seed: int = 0) -> Plan:
+def plan(
+    sweep: Sweep,
+    where: Cluster,
+    *,
+    stored: int = 0,
+    members: int | None = None,
+    budget_s: float = PROBE_S,
+    seed: int = 0,
+) -> Plan:
     """Say what a sweep takes on a cluster.
 
     Args:
         sweep: as from `sweep.load`.
         where: as from `here` or `cluster`.
         stored: how many of its trials the store has.
+        members: how many are still to be trained; None: as many as all other trials are expected to get.
         budget_s: for the probe.
         seed: of the points that are probed.
 
@@ -73,28 +83,30 @@ def plan(sweep: Sweep, where: Cluster, *, stored: int = 0, budget_s: float = PRO
     points = probe(sweep, budget_s, seed)
     probe_s = time.monotonic() - began
     left = max(sweep.trials - stored, 0)
+    members = expected(sweep, left) if members is None and left else members or 0
+    full = members / sweep.members  # trials of all members, with as much to train
     typical = [each for each in points if each.drawn]
     trial_s = statistics.fmean(each.model_s + each.evaluate_s for each in typical) + PER_TRIAL_S
-    twins = round(left * _distinct(sweep, left, seed)) if sweep.twin else 0
-    work_s = left * trial_s + twins * statistics.fmean(each.twin_s for each in typical)
-    job_s = work_s / left if left else 0.0
+    twins = full * _distinct(sweep, max(left, math.ceil(full)), seed) if sweep.twin else 0.0
+    work_s = full * trial_s + twins * statistics.fmean(each.twin_s for each in typical)
+    job_s = work_s / full if full else 0.0
     rounds = max(work_s / slots, job_s)
-    wall_s = (where.boot_s + START_S + rounds) if left else 0.0
-    used = _used(where, min(math.ceil(left / sweep.resources.pack), slots))
+    wall_s = (where.boot_s + START_S + rounds) if full else 0.0
+    used = _used(where, min(math.ceil(max(left, full) / sweep.resources.pack), slots))
     spread = statistics.stdev(each.model_s + each.twin_s + each.evaluate_s for each in typical) if typical[1:] else 0.0
     of_draws = 2 * spread / (math.sqrt(len(typical)) * job_s) if job_s else 0.0
     return Plan(
         trials=sweep.trials,
         left=left,
-        members=left * sweep.members,
-        twins=twins * sweep.members,
+        members=members,
+        twins=round(twins * sweep.members),
         points=tuple(points),
         probe_s=probe_s,
         slots=slots,
         work_s=work_s,
         wall_s=wall_s,
         machines=used,
-        cost=_cost(where, used, wall_s) if left else 0.0,
+        cost=_cost(where, used, wall_s) if full else 0.0,
         uncertainty=min(of_draws, 1.0) + (_ELSEWHERE if where.head else _HERE),
     )
 

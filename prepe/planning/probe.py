@@ -22,6 +22,7 @@ _FEW_MEMBERS, _FEW_UPDATES, _UPDATES = 2, 10, 150
 _SHARE_OF_A_POINT = 0.1
 _ATTACKED_FOR = 5, 15
 _DRAWS_FIRST = 3
+_LEAST_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,15 @@ def points(sweep: Sweep, count: int, seed: int) -> list[Params]:
 def probe(sweep: Sweep, budget_s: float = PROBE_S, seed: int = 0) -> list[Point]:
     """Measure what trials take: at the start, at draws of the space, and at its largest sizes, while there is time.
 
-    A point is begun if it fits into the time that is left, by the one before; so it is at least one, however slow.
+    A point is begun if it fits into the time that is left, by the one before; so it is at least one. No training goes
+    on past the end, or a second if that is longer, but for its first two updates; nor is any evaluation cut short.
     """
     deadline = time.monotonic() + budget_s
+    latest = deadline + max(_LEAST_S - budget_s, 0.0)
     found: list[Point] = []
     for params, drawn in wanted(sweep, seed):
         began = time.monotonic()
-        found.append(_measured(sweep, params, drawn, budget_s * _SHARE_OF_A_POINT))
+        found.append(_measured(sweep, params, drawn, budget_s * _SHARE_OF_A_POINT, latest))
         if time.monotonic() + (time.monotonic() - began) > deadline:
             break
     return found
@@ -101,42 +104,46 @@ def _largest(sweep: Sweep) -> list[Params]:
     return [point] if point != sweep.start() else []
 
 
-def _measured(sweep: Sweep, params: Params, drawn: bool, budget_s: float) -> Point:
-    """Measure one point: its training, its twin's, and its evaluation, each in a share of a time."""
+def _measured(sweep: Sweep, params: Params, drawn: bool, budget_s: float, latest: float) -> Point:
+    """Measure one point: its training, its twin's, and its evaluation, each in a share of a time; see `probe`."""
     trial = sweep.trial(params)
     evaluate.check(trial)
     part_s = budget_s / 3
     return Point(
         params,
         drawn,
-        _train_s(trial.training, sweep.members, part_s),
-        _train_s(trial.twin, sweep.members, part_s) if trial.twin else 0.0,
+        _train_s(trial.training, sweep.members, part_s, latest),
+        _train_s(trial.twin, sweep.members, part_s, latest) if trial.twin else 0.0,
         _evaluate_s(trial, sweep.members, part_s),
     )
 
 
-def _train_s(training: Training, members: int, budget_s: float) -> float:
-    """Return how long a training of so many members takes, by a shorter one of as many as there is time for."""
+def _train_s(training: Training, members: int, budget_s: float, latest: float = math.inf) -> float:
+    """Return how long a training of so many members takes, by a shorter one of as many as there is time for.
+
+    It ends at the latest when the monotonic clock says so, but for two updates.
+    """
     few = min(members, _FEW_MEMBERS)
-    _updates_s(training, few, _FEW_UPDATES)  # what is made once, such as the data
-    first_s, update_s = _updates_s(training, few, _FEW_UPDATES)
+    first_s, update_s = _updates_s(training, few, _FEW_UPDATES, latest)  # with what is made once, such as the data
+    if time.monotonic() < latest:
+        first_s, update_s = _updates_s(training, few, _FEW_UPDATES, latest)
     fitting = int(budget_s / max(update_s * _UPDATES / few, 1e-9))
     many = min(members, max(fitting, few))
-    if many > few:
-        few_s, (first_s, update_s) = update_s, _updates_s(training, many, _UPDATES)
+    if many > few and time.monotonic() < latest:
+        few_s, (first_s, update_s) = update_s, _updates_s(training, many, _UPDATES, latest)
         if many < members:
             update_s += max(update_s - few_s, 0.0) / (many - few) * (members - many)
     return first_s + update_s * most_updates(training.schedule)
 
 
-def _updates_s(training: Training, members: int, updates: int) -> tuple[float, float]:
+def _updates_s(training: Training, members: int, updates: int, latest: float) -> tuple[float, float]:
     """Train for some updates spread over the whole schedule; return seconds until after the first, and for each."""
     short = training.model_copy(update={"schedule": _shortened(training.schedule, updates)})
     reached: list[tuple[int, float]] = []
 
     def report(done: int, total: int) -> None:
         reached.append((done, time.process_time()))
-        if done >= updates:
+        if done >= updates or (done and time.monotonic() > latest):
             raise _Enough
 
     began = time.process_time()

@@ -9,10 +9,11 @@ killed, and the next run goes on from there. What is written anew meanwhile stay
 import json
 import os
 import secrets
+import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,8 @@ import pyarrow.dataset as ds
 
 from prepe.errors import PrepeError
 from prepe.store import files
-from prepe.store.read import Held, check_rows, check_store, counted, distinct, held, stems, while_folded
+from prepe.store.find import running
+from prepe.store.read import Held, Parts, check_store, counted, distinct, footer, held, scanned, stems, while_folded
 from prepe.store.root import Root, is_remote
 from prepe.store.schema import SCHEMAS
 from prepe.store.write import COMPACTED, FOLDS, KEYS, SHARED, put, serialize
@@ -30,7 +32,7 @@ from prepe.store.write import COMPACTED, FOLDS, KEYS, SHARED, put, serialize
 FULL_MB = 128.0
 _MB = 10**6
 _LOCK, _MARKS = "_compact.lock", "_compacting"
-_FORGOTTEN_S = 3600
+_FORGOTTEN_S, _RENEWED_S = 300, 60
 _GROUP_BYTES = 32 * _MB
 _GROUP_ROWS = 1 << 17
 _MOST_SHARED = 20_000
@@ -65,9 +67,11 @@ def compact(root: Root, full_mb: float = FULL_MB) -> list[Compacted]:
 
 def _compact(root: Root, table: str, full: float) -> Compacted:
     before = sum(map(len, stems(root, table)))
-    every = while_folded(lambda: held(root, table))
-    _sweep_up(root, table, every)
+    sweep_up(root, table)
+    every, found = while_folded(lambda: _counted(root, table))
     own, published, folded = every
+    if table == "proposals" and (sweeps := running(root)):  # whose drivers write these anew
+        own = [each for each in own if not _is_of(each.stem, sweeps)]
     sizes = files.sizes(root, table)
     small = [each for each in folded if sizes.get(f"{each.stem}.parquet", 0) < full / 2]
     replaced = [[each] for each in folded if each not in small and _is_replaced(root, table, every, each)]
@@ -80,37 +84,60 @@ def _compact(root: Root, table: str, full: float) -> Compacted:
         else:
             batches.append([each])
     if own or published or len(small) > 1:
-        shared = _shared(root, table, every)
+        shared = _shared(table, found)
         for batch in (*replaced, *batches):
-            _fold(root, table, every, batch, shared)
+            _fold(root, table, found, batch, shared)
     left = stems(root, table)
     after = sum(each.rows for kind in while_folded(lambda: held(root, table)) for each in kind)
     return Compacted(table, before, sum(map(len, left)), after, sum(files.sizes(root, table).values()))
 
 
+def _counted(root: Root, table: str) -> tuple[tuple[list[Held], list[Held], list[Held]], Parts]:
+    every = held(root, table)
+    return every, counted(root, table, every)
+
+
+def _is_of(stem: str, sweeps: Iterable[str]) -> bool:
+    """Say whether a file of proposals may be of one of some sweeps."""
+    return stem.startswith(tuple(f"{sweep}-" for sweep in sweeps))
+
+
 def _is_replaced(root: Root, table: str, every: tuple[list[Held], list[Held], list[Held]], folded: Held) -> bool:
     """Say whether a file that `compact` made has rows that do not count, since they were written anew."""
-    *_, (rows, kept) = counted(root, table, (every[0], every[1], [folded]))
+    *_, (rows, kept) = while_folded(lambda: counted(root, table, (every[0], every[1], [folded])))
     return kept is not None and rows.count_rows(filter=kept) < rows.count_rows()
 
 
-def _sweep_up(root: Root, table: str, every: Iterable[Sequence[Held]]) -> None:
-    """Remove compacted files that another one stands for, which a run that was killed left."""
-    known = {each.stem for kind in every for each in kind}
-    _, compacted = stems(root, table)
-    for stem in set(compacted) - known:
-        files.remove(root, table, f"{stem}.parquet")
+def sweep_up(root: Root, table: str) -> None:
+    """Remove compacted files that another one stands for, which a run that was killed left, in a context of `alone`.
+
+    One that itself stands for another goes after that, which would count again without it.
+    """
+    every = while_folded(lambda: [footer(root, table, stem) for stem in stems(root, table)[1]])
+    folds = {each.stem: set(each.folds) for each in every if each.folds is not None}
+    stale = {stem for each in folds.values() for stem in each} & set(folds)
+    while stale:
+        last = {stem for stem in stale if not folds[stem] & stale} or stale
+        for stem in last:
+            files.remove(root, table, f"{stem}.parquet")
+        stale = stale - last
 
 
-def _fold(
-    root: Root, table: str, every: tuple[list[Held], list[Held], list[Held]], batch: Sequence[Held], shared: set[str]
-) -> None:
-    """Write one file with the rows of some, and remove these."""
+def _fold(root: Root, table: str, found: Parts, batch: Sequence[Held], shared: set[str]) -> None:
+    """Write one file with the rows of some, and remove these: published ones first, which own ones take the place of.
+
+    A published file is not among those that the new one stands for, since another may be published by its name.
+    """
     states = {each.stem: files.state(root, table, f"{each.stem}.parquet") for each in batch}
-    rows = rows_of(root, table, every, batch)
-    replace(root, table, [each.stem for each in batch if each.stem.endswith(COMPACTED)], rows, shared)
+    rows = while_folded(lambda: _rows_of(table, found, batch))
+    replace(root, table, [each.stem for each in batch if each.folds is not None], rows, shared)
+    published = [each for each in batch if each.stem.endswith(COMPACTED) and each.folds is None]
+    others = [each for each in batch if each not in published]
+    if table == "proposals" and (sweeps := running(root)):  # a driver that has started meanwhile
+        others = [each for each in others if each.stem.endswith(COMPACTED) or not _is_of(each.stem, sweeps)]
     with ThreadPoolExecutor(_AT_ONCE if is_remote(root) else 1) as pool:
-        list(pool.map(lambda each: _remove(root, table, each.stem, states[each.stem]), batch))
+        for some in (published, others):
+            list(pool.map(lambda each: _remove(root, table, each.stem, states[each.stem]), some))
 
 
 def _remove(root: Root, table: str, stem: str, state: tuple[int, int] | None) -> None:
@@ -121,12 +148,10 @@ def _remove(root: Root, table: str, stem: str, state: tuple[int, int] | None) ->
 
 def fold_once(root: Root, table: str, folded: Sequence[Held]) -> None:
     """Make files that `compact` made one, in which every row stands once, in a context of `alone`."""
-    _fold(root, table, ([], [], list(folded)), folded, shared_blocks(root, table))
+    _fold(root, table, counted(root, table, ([], [], list(folded))), folded, shared_blocks(root, table))
 
 
-def rows_of(
-    root: Root, table: str, every: tuple[list[Held], list[Held], list[Held]], chosen: Iterable[Held]
-) -> pa.Table:
+def _rows_of(table: str, every: Parts, chosen: Iterable[Held]) -> pa.Table:
     """Return the rows of some of a table's files that count, each once.
 
     Raises:
@@ -134,10 +159,10 @@ def rows_of(
     """
     names = {f"{each.stem}.parquet" for each in chosen}
     found = []
-    for rows, kept in counted(root, table, every):
+    for rows, kept in every:
         fragments = [each for each in rows.get_fragments() if each.path.rsplit("/", 1)[-1] in names]
         part = ds.FileSystemDataset(fragments, rows.schema, rows.format, rows.filesystem)
-        found.append(_scanned(part, kept))
+        found.append(scanned(part, None, kept))
     keys = [*KEYS[table]]
     every_row = pa.concat_tables(found)
     if table == "proposals":  # of the same version of a file, the one that was written last
@@ -163,25 +188,17 @@ def replace(root: Root, table: str, compacted: Sequence[str], rows: pa.Table, sh
 
 def shared_blocks(root: Root, table: str) -> set[str]:
     """Return the trials or models of a table that have rows in several blocks."""
-    return _shared(root, table, while_folded(lambda: held(root, table)))
+    return while_folded(lambda: _shared(table, counted(root, table, held(root, table))))
 
 
-def _shared(root: Root, table: str, every: tuple[list[Held], list[Held], list[Held]]) -> set[str]:
+def _shared(table: str, every: Parts) -> set[str]:
     if table == "proposals":
         return set()
     first, block = KEYS[table][:2]
-    tables = [_scanned(rows, kept, [first, block]) for rows, kept in counted(root, table, every)]
+    tables = [scanned(rows, [first, block], kept) for rows, kept in every]
     pairs = pa.concat_tables(tables).group_by([first, block]).aggregate([])
     blocks = pairs.group_by(first).aggregate([(block, "count")])
     return set(blocks.filter(pc.field(f"{block}_count") > 1)[first].to_pylist())
-
-
-def _scanned(rows: ds.FileSystemDataset, kept: pc.Expression | None, columns: list[str] | None = None) -> pa.Table:
-    try:
-        return rows.to_table(columns=columns, filter=kept)
-    except (pa.ArrowException, OSError):
-        check_rows(rows)
-        raise
 
 
 @contextmanager
@@ -189,7 +206,8 @@ def alone(root: Root) -> Iterator[None]:
     """Be the only process that replaces or removes files of a store while in this context.
 
     In a folder this is a lock that ends with the process. In a bucket it is a marker, after which others are looked
-    for: of two at once at least one gives way. One that a killed process left counts for an hour.
+    for: of two at once at least one gives way. It is renewed every minute; one that a killed process left counts for
+    five.
 
     Raises:
         PrepeError: another process is.
@@ -233,6 +251,26 @@ def _marked(root: Root) -> Iterator[None]:
             if state is not None and time.time() - state[1] / 1e9 < _FORGOTTEN_S:
                 raise PrepeError(f"{root}: another process compacts, repairs or removes something there; try later")
             files.remove(root, _MARKS, name)
-        yield
+        with _renewed(lambda: files.put(root, (_MARKS, mine), b"1")):
+            yield
     finally:
         files.remove(root, _MARKS, mine)
+
+
+@contextmanager
+def _renewed(renew: Callable[[], None]) -> Iterator[None]:
+    """Do something every minute while in this context; that it fails once does no harm."""
+    over = threading.Event()
+
+    def again() -> None:
+        while not over.wait(_RENEWED_S):
+            with suppress(PrepeError):
+                renew()
+
+    thread = threading.Thread(target=again, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

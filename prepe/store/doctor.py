@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from prepe.errors import PrepeError
 from prepe.store import compact, files
+from prepe.store.find import running
 from prepe.store.read import (
     Gone,
     Held,
@@ -21,10 +22,13 @@ from prepe.store.read import (
     check_store,
     counted,
     distinct,
+    faults_named,
     footer,
     name_of_row,
     of_files,
+    scanned,
     stems,
+    while_folded,
 )
 from prepe.store.removal import set_aside, take_out
 from prepe.store.root import Root
@@ -61,15 +65,18 @@ def examine(root: Root, repair: bool = False) -> list[Finding]:
     Rows that were written in the last 15 minutes are not called orphans: they may be of a block that is being written.
 
     Raises:
-        PrepeError: there is no store, the store cannot be read or written, or another process changes files.
+        PrepeError: there is no store, the store cannot be read or written, another process changes files, or a sweep
+            runs whose store is to be mended.
     """
     check_store(root)
     if not repair:
-        return list(_all(root))
+        return _every(root)
     mended: list[Finding] = []
     with compact.alone(root):
+        if sweeps := sorted(running(root)):
+            raise PrepeError(f"{root}: sweep {sweeps[0]} runs; allowed: --repair after it, a minute after a kill")
         for _ in range(_ROUNDS):  # what is set aside may leave orphans
-            found = list(_all(root))
+            found = _every(root)
             if not any(each.mend for each in found):
                 return mended + found
             touched: set[str] = set()
@@ -78,7 +85,11 @@ def examine(root: Root, repair: bool = False) -> list[Finding]:
                     each.mend()
                     mended.append(replace(each, done=True))
                     touched.add(each.place)
-    return mended + list(_all(root))
+    return mended + _every(root)
+
+
+def _every(root: Root) -> list[Finding]:
+    return while_folded(lambda: list(_all(root)))
 
 
 def _all(root: Root) -> Iterator[Finding]:
@@ -127,14 +138,14 @@ def _stale(root: Root, table: str, every: list[Held], kinds: _Kinds) -> Iterator
         if each.stem not in counting:
             name = f"{each.stem}.parquet"
             fault = "left by a compaction that was killed; another file has its rows"
-            yield Finding(f"{table}/{name}", fault, "remove", mend=_call(files.remove, root, table, name))
+            yield Finding(f"{table}/{name}", fault, "remove", mend=_call(compact.sweep_up, root, table))
 
 
 def _misnamed(root: Root, table: str, kinds: _Kinds) -> Iterator[Finding]:
     """Find files with rows of another name than theirs, such as copies: readers would count these twice."""
     own = {each.stem for each in kinds[0]}
     for each in kinds[0]:
-        rows = of_files(root, table, [each]).to_table(columns={"name": name_of_row(table)})
+        rows = scanned(of_files(root, table, [each]), {"name": name_of_row(table)})
         names = rows["name"].unique().to_pylist()
         if names not in ([], [each.stem]):
             other = names[0] if len(names) == 1 else f"{len(names)} files"
@@ -150,20 +161,20 @@ def _doubled(root: Root, table: str, kinds: _Kinds) -> Iterator[Finding]:
     """Find rows that stand twice, in one file or in several that `compact` made."""
     keys = [*KEYS[table], *(["digest"] if table == "proposals" else [])]
     for each in (*kinds[0], *kinds[1]):
-        rows = of_files(root, table, [each]).to_table(columns=keys)
+        rows = scanned(of_files(root, table, [each]), keys)
         if (again := len(rows) - len(distinct(rows, keys))) > 0:
             mend = _call(_write_once, root, table, each, keys)
             yield Finding(f"{table}/{each.stem}.parquet", f"{again} rows stand twice", "keep one of each", mend=mend)
     if kinds[2]:
         *_, (rows, kept) = counted(root, table, ([], [], kinds[2]))
-        pairs = rows.to_table(columns=keys, filter=kept)
+        pairs = scanned(rows, keys, kept)
         if (again := len(pairs) - len(distinct(pairs, keys))) > 0:
             mend = _call(compact.fold_once, root, table, kinds[2])
             yield Finding(table, f"{again} rows stand twice in compacted files", "keep one of each", mend=mend)
 
 
 def _write_once(root: Root, table: str, each: Held, keys: list[str]) -> None:
-    rows = distinct(of_files(root, table, [each]).to_table(), keys)
+    rows = distinct(scanned(of_files(root, table, [each])), keys)
     tags = {name: value for name, value in each.tags.items() if name == FOLDS}
     put(root, table, each.stem, serialize(table, rows, tags))
 
@@ -192,7 +203,7 @@ def _orphans(root: Root, sound: dict[str, _Kinds]) -> Iterator[Finding]:
 def _columns(root: Root, table: str, sound: dict[str, _Kinds], columns: list[str]) -> pa.Table:
     names = [name for name in columns if name in SCHEMAS[table].names]
     parts = counted(root, table, sound[table])
-    return pa.concat_tables([rows.to_table(columns=names, filter=kept) for rows, kept in parts])
+    return pa.concat_tables([scanned(rows, names, kept) for rows, kept in parts])
 
 
 def _joined(rows: pa.Table, first: str) -> pa.ChunkedArray:
@@ -210,7 +221,10 @@ def _found(root: Root, table: str, sound: dict[str, _Kinds], where: pc.Expressio
     """Find, file by file, rows for which a condition is true, but in files that were just written."""
     own, published, folded = sound[table]
     for each in (*own, *published, *folded):
-        if (count := of_files(root, table, [each]).count_rows(filter=where)) == 0:
+        one = of_files(root, table, [each])
+        with faults_named(one):
+            count = one.count_rows(filter=where)
+        if count == 0:
             continue
         state = files.state(root, table, f"{each.stem}.parquet")
         if state is None or time.time() - state[1] / 1e9 < (0 if each.stem.endswith(COMPACTED) else _UNFINISHED_S):

@@ -1,6 +1,7 @@
 """What a user typed in; the trial or the sweep of a store that is meant out."""
 
 import json
+import time
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,14 @@ import pyarrow.compute as pc
 
 from prepe.catalog import unknown
 from prepe.errors import PrepeError
+from prepe.store import files
 from prepe.store.read import check_store, first_block, parts_compacted, read, rows_of, stems, while_folded
 from prepe.store.root import Root
 from prepe.store.schema import SCHEMAS
 from prepe.store.views import last_version
+
+_SILENT_S = 60.0
+"""After how long a driver that says it runs, every ten seconds, was killed."""
 
 _LEAST_DIGITS = 4
 _MOST_NAMED = 8
@@ -109,6 +114,23 @@ def _sweeps(root: Root) -> set[str]:
         return set(_distinct(root, "proposals", "sweep"))
     compacted = while_folded(lambda: rows_of(parts_compacted(root, "proposals"), columns=["sweep"]))
     return named | set(compacted["sweep"].unique().to_pylist())
+
+
+def running(root: Root) -> set[str]:
+    """Return the sweeps that are run into a store now, by what their drivers say (see `prepe.launch.presence`).
+
+    One that has not said so for a minute was killed.
+    """
+    found = set()
+    for name in files.listed(root, "drivers"):
+        if name.endswith(".json"):
+            try:
+                driver = json.loads(files.get(root, "drivers", name) or b"{}")
+                if driver.get("state") == "running" and time.time() - driver["seen"] <= _SILENT_S:
+                    found.add(name.removesuffix(".json"))
+            except (ValueError, TypeError, KeyError, AttributeError):
+                continue  # torn
+    return found
 
 
 def _distinct(root: Root, table: str, column: str, where: pc.Expression | None = None, names: str = "*") -> list[str]:

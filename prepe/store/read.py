@@ -7,8 +7,10 @@ a reader begins again whenever a file that it had listed is gone.
 
 import json
 import re
-from collections.abc import Callable, Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from functools import reduce
 from operator import or_
@@ -32,7 +34,9 @@ Parts = list[tuple[ds.FileSystemDataset, pc.Expression | None]]
 _FORMAT = ds.ParquetFileFormat(
     default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
 )
-_LOOKS = 100
+_PATIENCE_S = 30.0
+"""How long to wait in all for a store in which files go away."""
+_LONGEST_PAUSE_S = 0.25
 _AT_ONCE = 16  # footers that are asked for at once where each is an answer from far away
 _ADVICE = "move it away and run the sweep again: what it held is made again"
 
@@ -69,11 +73,35 @@ def rows_of(found: Parts, where: pc.Expression | None = None, columns: Sequence[
         PrepeError: naming a file that is damaged.
         Gone: a file is not there any more.
     """
+    return pa.concat_tables([scanned(rows, columns, _both(kept, where)) for rows, kept in found])
+
+
+def scanned(
+    rows: ds.FileSystemDataset,
+    columns: Sequence[str] | dict[str, pc.Expression] | None = None,
+    where: pc.Expression | None = None,
+) -> pa.Table:
+    """Read rows of a dataset; errors are as in `rows_of`."""
+    with faults_named(rows):
+        return rows.to_table(columns=columns, filter=where)
+
+
+@contextmanager
+def faults_named(rows: ds.FileSystemDataset) -> Iterator[None]:
+    """Say of a dataset that cannot be read in this context which file is damaged, or gone.
+
+    Raises:
+        PrepeError: naming a file that is damaged.
+        Gone: a file is not there any more, or was written anew in a bucket while it was read.
+    """
     try:
-        return pa.concat_tables([rows.to_table(columns=columns, filter=_both(kept, where)) for rows, kept in found])
-    except (pa.ArrowException, OSError):
-        for rows, _ in found:
-            check_rows(rows)
+        yield
+    except FileNotFoundError as error:
+        raise Gone(first_line(error)) from error
+    except (pa.ArrowException, OSError) as error:
+        check_rows(rows)
+        if isinstance(error, OSError) and not isinstance(rows.filesystem, fs.LocalFileSystem):
+            raise Gone(first_line(error)) from error  # all can be read now
         raise
 
 
@@ -84,15 +112,23 @@ class Gone(FileNotFoundError):
 def while_folded(look: Callable[[], _T]) -> _T:
     """Return what a look at a store gives, after as many looks as it takes not to miss a file that was just listed.
 
+    Between them it pauses, ever longer.
+
     Raises:
         PrepeError: files go away all the time.
     """
-    for _ in range(_LOOKS):
+    pause, paused = 0.001, 0.0
+    while True:
         try:
             return look()
         except Gone as gone:
-            last = str(gone)
-    raise PrepeError(f"{last}: it was there when its folder was listed, and gone when it was to be read; try again")
+            if paused >= _PATIENCE_S:
+                raise PrepeError(
+                    f"{gone}: it was there when its folder was listed, and gone when it was to be read; try again"
+                ) from gone
+        time.sleep(pause)
+        paused += pause
+        pause = min(2 * pause, _LONGEST_PAUSE_S)
 
 
 class Held(NamedTuple):
@@ -116,7 +152,7 @@ def parts(root: Root, table: str, names: str = "*") -> Parts:
     """Return a table's own files and its compacted ones, if there are any, each with which of its rows count.
 
     What has a file of its own was measured after it was compacted, so it is not read from there. Of published proposals
-    every row counts, since they say themselves which is the last one.
+    every row counts, since they say themselves which is the last one; a compacted row that is one of them does not.
 
     Raises:
         PrepeError: as in `dataset`.
@@ -139,13 +175,22 @@ def counted(root: Root, table: str, every: tuple[list[Held], list[Held], list[He
     if published:
         rows = of_files(root, table, published)
         found.append((rows, _both(chosen, None if table == "proposals" else _outside(table, hidden))))
-        if folded and table != "proposals":
+        if folded and table == "proposals":
+            chosen = _both(chosen, ~_written().isin(scanned(rows, {"written": _written()})["written"]))
+        elif folded:
             keys = _first_keys(table)
-            pairs = rows.to_table(columns=keys).group_by(keys).aggregate([]).to_pylist()
+            pairs = scanned(rows, keys).group_by(keys).aggregate([]).to_pylist()
             hidden += ["-".join(pair.values()) for pair in pairs]
     if folded:
         found.append((of_files(root, table, folded), _both(chosen, _outside(table, hidden))))
     return found
+
+
+def _written() -> pc.Expression:
+    """Return of a row of `proposals` what no other row has, unless it is a copy."""
+    at = pc.field("created").cast(pa.int64()).cast(pa.string())
+    parts = [pc.field("sweep"), pc.field("trial"), pc.coalesce(pc.field("digest"), ""), pc.coalesce(at, "")]
+    return pc.binary_join_element_wise(*parts, "/")
 
 
 def held(root: Root, table: str, names: str = "*") -> tuple[list[Held], list[Held], list[Held]]:
@@ -163,11 +208,15 @@ def held(root: Root, table: str, names: str = "*") -> tuple[list[Held], list[Hel
 
 
 def by_kind(every: Sequence[Held]) -> tuple[list[Held], list[Held], list[Held]]:
-    """Return files as `held` does."""
-    stale = {stem for each in every for stem in each.folds or ()}
+    """Return files as `held` does.
+
+    A published file never goes out of date by its name, which the next one that is published has too.
+    """
     own = [each for each in every if not each.stem.endswith(COMPACTED)]
-    compacted = [each for each in every if each.stem.endswith(COMPACTED) and each.stem not in stale]
-    published, folded = ([each for each in compacted if (each.folds is None) == new] for new in (True, False))
+    compacted = [(each, each.folds) for each in every if each.stem.endswith(COMPACTED)]
+    stale = {stem for _, folds in compacted for stem in folds or ()}
+    published = [each for each, folds in compacted if folds is None]
+    folded = [each for each, folds in compacted if folds is not None and each.stem not in stale]
     return own, published, folded
 
 
@@ -248,9 +297,11 @@ def columns_lacked(root: Root, table: str, names: str = "*") -> set[str]:
         lacked: set[str] = set()
         for rows, kept in parts(root, table, names):
             for fragment in rows.get_fragments():
-                absent = set(rows.schema.names) - set(fragment.physical_schema.names)
-                if absent and ds.FileSystemDataset([fragment], rows.schema, _FORMAT, system).count_rows(filter=kept):
-                    lacked |= absent
+                one = ds.FileSystemDataset([fragment], rows.schema, _FORMAT, system)
+                with faults_named(one):
+                    absent = set(rows.schema.names) - set(fragment.physical_schema.names)
+                    if absent and one.count_rows(filter=kept):
+                        lacked |= absent
         return lacked
 
     return while_folded(columns)
@@ -310,12 +361,33 @@ def check_rows(rows: ds.FileSystemDataset) -> None:
         Gone: a file is not there any more.
     """
     for fragment in rows.get_fragments():
-        try:
-            fragment.to_table(schema=rows.schema)
-        except FileNotFoundError as error:
-            raise Gone(fragment.path) from error
-        except (pa.ArrowException, OSError) as error:
-            raise PrepeError(f"{fragment.path}: its rows cannot be read: {first_line(error)}; {_ADVICE}") from error
+        _check_rows(rows, fragment.path)
+
+
+def _check_rows(rows: ds.FileSystemDataset, path: str, seen: tuple[int, int] = (-1, -1)) -> None:
+    """Read every row of a file, in a bucket as often as `footer` does."""
+    try:
+        rows.format.make_fragment(path, rows.filesystem).to_table(schema=rows.schema)
+    except FileNotFoundError as error:
+        raise Gone(path) from error
+    except (pa.ArrowException, OSError) as error:
+        state = _state(rows.filesystem, path, seen)
+        if state is None:
+            raise Gone(path) from error
+        if state != seen:
+            return _check_rows(rows, path, state)
+        raise PrepeError(f"{path}: its rows cannot be read: {first_line(error)}; {_ADVICE}") from error
+
+
+def _state(system: fs.FileSystem, path: str, seen: tuple[int, int]) -> tuple[int, int] | None:
+    """Return of a file in a bucket what `files.state` does; of one on a disk, and without an answer, `seen`."""
+    if isinstance(system, fs.LocalFileSystem):
+        return seen
+    try:
+        info = system.get_file_info(path)
+    except (pa.ArrowException, OSError):
+        return seen
+    return (info.size, info.mtime_ns) if info.type == fs.FileType.File else None
 
 
 def check_store(root: Root) -> None:
@@ -346,8 +418,11 @@ def _opened(root: Root, table: str, chosen: Sequence[str]) -> list[Held]:
         return list(pool.map(lambda stem: footer(root, table, stem), chosen))
 
 
-def footer(root: Root, table: str, stem: str) -> Held:
+def footer(root: Root, table: str, stem: str, seen: tuple[int, int] = (-1, -1)) -> Held:
     """Read and check the footer of a file of a table.
+
+    A bucket is asked more than once for one footer, so a file may go or change in between. Where that looks damaged, it
+    is read again until it stays the same; `seen` is its state when it was last looked at.
 
     Raises:
         PrepeError: the file is damaged, foreign or of a newer schema.
@@ -362,6 +437,11 @@ def footer(root: Root, table: str, stem: str) -> Held:
     except FileNotFoundError as error:
         raise Gone(name) from error
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        state = _state(system, file, seen)
+        if state is None:
+            raise Gone(name) from error
+        if state != seen:
+            return footer(root, table, stem, state)
         reason = first_line(error).removeprefix(f"Could not open Parquet input source '{file}': ")
         raise PrepeError(f"{name}: not a readable Parquet file: {reason}; {_ADVICE}") from error
     if fault:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from prepe.errors import PrepeError
 from prepe.store import files
-from prepe.store.compact import alone, replace, shared_blocks
-from prepe.store.find import sweep_named, trial_named
-from prepe.store.read import Held, check_store, held, of_files, read, while_folded
+from prepe.store.compact import alone, replace, shared_blocks, sweep_up
+from prepe.store.find import running, sweep_named, trial_named
+from prepe.store.read import Held, check_store, faults_named, held, of_files, read, scanned, while_folded
 from prepe.store.root import Root
 from prepe.store.write import COMPACTED, put, serialize
 
@@ -73,13 +74,19 @@ def plan(root: Root, name: str) -> Removal:
 def remove(root: Root, planned: Removal) -> dict[str, int]:
     """Remove what was planned, proposals first, so that nothing is half there; return how many rows went, by table.
 
+    What other sweeps have asked for since it was planned stays too.
+
     Raises:
-        PrepeError: a file cannot be read or written, or another process is at it.
+        PrepeError: a file cannot be read or written, another process is at it, or the sweep, or one of the trial, runs.
     """
-    doomed = {"proposals": planned.proposals}
-    doomed |= {table: pc.field("trial").isin(pa.array(planned.trials, pa.string())) for table in _OF_TRIALS}
-    doomed |= {table: pc.field("model").isin(pa.array(planned.models, pa.string())) for table in _OF_MODELS}
     with alone(root):
+        planned = plan(root, planned.name)
+        sweeps = set(read(root, "proposals", planned.proposals, ["sweep"])["sweep"].to_pylist())
+        if busy := sorted(sweeps & running(root)):
+            raise PrepeError(f"sweep {busy[0]}: it is being run; allowed: after it, a minute after a kill")
+        doomed = {"proposals": planned.proposals}
+        doomed |= {table: pc.field("trial").isin(pa.array(planned.trials, pa.string())) for table in _OF_TRIALS}
+        doomed |= {table: pc.field("model").isin(pa.array(planned.models, pa.string())) for table in _OF_MODELS}
         return {table: count for table, where in doomed.items() if (count := take_out(root, table, where))}
 
 
@@ -95,14 +102,16 @@ def take_out(
         aside: keep them below `_aside`, which no reader looks at.
         only: the stems of the files to look at; all of them when left out.
     """
+    sweep_up(root, table)
     every = while_folded(lambda: held(root, table))
     count = 0
     for each in (each for kind in every for each in kind if only is None or each.stem in only):
         one = of_files(root, table, [each])
-        out = one.count_rows(filter=where)
+        with faults_named(one):
+            out = one.count_rows(filter=where)
         if out:
             count += out
-            _take(root, table, each, one.to_table(), where, aside)
+            _take(root, table, each, scanned(one), where, aside)
     return count
 
 

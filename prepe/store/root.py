@@ -29,14 +29,14 @@ def default_root(results: Root | None = None) -> Root:
     path, mark, options = found["path"].partition("?")
     bucket, *prefix = path.split("/")
     prefix = [part for part in prefix if part]
-    if "@" in bucket:
+    if set("@:") & set(path) or "@" in options:
         raise PrepeError(
-            f"store {found['kind']}://...: a password stands in its name, which logs would show; "
+            f"store {found['kind']}://...: '@' or ':' stands in its name, as before a password, which logs would show; "
             "allowed: without, and credentials in variables, in their files or by the machine's role"
         )
     if found["kind"] not in _KINDS or not bucket or set(prefix) & {".", ".."}:
         raise PrepeError(
-            f"store {named}: it cannot be used; allowed: a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX"
+            f"store {found['kind']}://{path}: it cannot be used; allowed: a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX"
         )
     return f"{found['kind']}://{'/'.join([bucket, *prefix])}{mark}{options}"
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from prepe import store
 from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS, Metric
+from prepe.store import files
 
 SHARED, OWN, FAILED = "aaaa111122223333", "aaaa444455556666", "cccc000000000000"
 INTERVENTIONS = ("suppress", "ablate")
@@ -107,3 +108,9 @@ def effect_rows(count: int = 3, value: float = 0.5) -> list[dict[str, Any]]:
     """Return rows of `effects` that hold one value."""
     key = {"trial": SHARED, "block": "0-3", "intervention": "ablate"}
     return [{**key, "seed": seed, "score_ccc": value} for seed in range(count)]
+
+
+def say_running(root: Path, sweep: str, seen: float) -> None:
+    """Write what a sweep's driver says of itself, as of a time in seconds since 1970."""
+    says = {"state": "running", "total": 1, "where": "here", "seen": seen, "error": None}
+    files.put(root, ("drivers", f"{sweep}.json"), json.dumps(says).encode())

@@ -2,18 +2,21 @@
 
 import subprocess
 import sys
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
+from pyarrow import fs
 
 import prepe
 from prepe import report, store
 from prepe.errors import PrepeError
-from prepe.store import files
+from prepe.store import compact, files
 
 from . import bucket
 from .sample import Sample, effect_rows
@@ -86,6 +89,38 @@ def test_a_torn_file_in_a_bucket_is_named(uri: str) -> None:
         store.read(uri, "effects")
 
 
+def test_a_file_that_goes_between_two_requests_for_it_is_not_called_damaged(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "ab":
+        store.write(uri, "effects", f"{name}-0-3", effect_rows())
+    read_metadata = pq.read_metadata
+
+    def late(file: str, filesystem: fs.FileSystem) -> pq.FileMetaData:
+        with filesystem.open_input_file(file) as opened:
+            if "a-0-3" in file:
+                files.remove(uri, "effects", "a-0-3.parquet")
+            return read_metadata(opened)
+
+    monkeypatch.setattr(pq, "read_metadata", late)
+    assert len(store.read(uri, "effects")) == 3
+
+
+def test_the_marker_of_a_process_that_compacts_is_renewed_and_goes_with_it(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compact, "_RENEWED_S", 0.02)
+    with compact.alone(uri):
+        (name,) = files.sizes(uri, "_compacting")
+        files.remove(uri, "_compacting", name)
+        until = time.monotonic() + 30
+        while not files.is_there(uri, "_compacting", name) and time.monotonic() < until:
+            time.sleep(0.02)
+        with pytest.raises(PrepeError, match="another process"), compact.alone(uri):
+            pass
+    assert not files.sizes(uri, "_compacting")
+
+
 def test_what_is_no_store_is_said(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for root in (uri, uri.replace(bucket.BUCKET, "no-such-bucket")):
         assert len(store.read(root, "trials")) == 0
@@ -98,6 +133,17 @@ def test_what_is_no_store_is_said(uri: str, monkeypatch: pytest.MonkeyPatch) -> 
             store.default_root(wrong)
     with pytest.raises(PrepeError, match="no such option acl; allowed: endpoint_override, region, scheme"):
         store.read("s3://bucket/prefix?acl=public", "trials")
+    for secret in (
+        "s3://KEY:se/cret@bucket",
+        "s3://KEY:secret",
+        "s3://bucket?endpoint_override=http://KEY:secret@host",
+    ):
+        with pytest.raises(PrepeError, match="credentials in variables") as said:
+            store.default_root(secret)
+        assert "cret" not in str(said.value)
+    with pytest.raises(PrepeError, match="no such option secret_key") as said:
+        store.read("s3://bucket/prefix?secret_key=hidden", "trials")
+    assert "hidden" not in str(said.value)
     monkeypatch.setenv("PREPE_RESULTS", "gs://bucket/prefix/")
     assert store.default_root() == "gs://bucket/prefix"
 

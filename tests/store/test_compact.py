@@ -5,10 +5,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from prepe import store
@@ -16,10 +18,11 @@ from prepe.errors import PrepeError
 from prepe.store import files
 from prepe.store.compact import alone, compact
 from prepe.store.read import held
+from prepe.store.removal import take_out
 from prepe.store.schema import SCHEMAS
 
 from . import bucket
-from .sample import Sample, effect_rows, proposal
+from .sample import TIME, Sample, effect_rows, proposal, say_running
 
 VIEWS = ("trials", "members", "effects", "items", "summaries", "proposals")
 
@@ -120,6 +123,72 @@ def test_what_a_killed_compaction_left_is_not_seen_and_is_taken_away(root: Path)
     assert len(store.read(root, "effects")) == 9
 
 
+def test_what_is_published_again_after_a_compaction_counts_and_stays(root: Path) -> None:
+    def publish(value: float, number: int) -> None:
+        row = {**proposal("s", number, "t", 3, 0), "created": TIME + timedelta(hours=number)}
+        store.write(root, "effects", "s.all", trial_rows("t", value))
+        store.write(root, "proposals", "s.all", [row])
+
+    publish(0.1, 0)
+    compact(root)
+    old = {table: files.listed(root, table) for table in ("effects", "proposals")}
+    publish(0.9, 1)
+    for _ in range(2):
+        assert store.read(root, "effects")["score_ccc"].to_pylist() == [0.9] * 3
+        assert 1 in store.read(root, "proposals")["number"].to_pylist()
+        compact(root)
+    assert not [name for table in old for name in old[table] if name in files.listed(root, table)]
+
+
+def test_what_was_published_counts_once_where_a_compaction_was_killed(root: Path) -> None:
+    store.write(root, "effects", "s.all", trial_rows("t"))
+    store.write(root, "proposals", "s.all", [proposal("s", 0, "t", 3, 0), proposal("s", 1, "u", 3, 0)])
+    kept = {table: files.get(root, table, "s.all.parquet") or b"" for table in ("effects", "proposals")}
+    compact(root)
+    for table, content in kept.items():
+        files.put(root, (table, "s.all.parquet"), content)
+    for _ in range(2):
+        assert (len(store.read(root, "effects")), len(store.read(root, "proposals"))) == (3, 2)
+        compact(root)
+    assert [len(files.listed(root, table)) for table in kept] == [1, 1]
+
+
+def test_what_a_killed_compaction_left_does_not_come_back_when_rows_are_removed(root: Path) -> None:
+    for trial in "tu":
+        store.write(root, "effects", f"{trial}-0-3", trial_rows(trial))
+        compact(root)
+    store.write(root, "effects", "v-0-3", trial_rows("v"))
+    (older,) = (name for name in files.listed(root, "effects") if name.endswith(".all.parquet"))
+    content = files.get(root, "effects", older) or b""
+    compact(root)
+    files.put(root, ("effects", older), content)  # killed before it was removed
+    with alone(root):
+        assert take_out(root, "effects", pc.field("trial") == "u") == 3
+    assert Counter(store.read(root, "effects")["trial"].to_pylist()) == {"t": 3, "v": 3}
+
+
+def test_proposals_of_a_sweep_that_runs_stay_in_files_of_their_own(root: Path) -> None:
+    for sweep in "ab":
+        store.write(root, "proposals", f"{sweep}-t", [proposal(sweep, 0, "t", 3, 0)])
+    say_running(root, "a", time.time())
+    compact(root)
+    assert "a-t.parquet" in files.listed(root, "proposals")
+    assert "b-t.parquet" not in files.listed(root, "proposals")
+    say_running(root, "a", time.time() - 600)  # killed
+    compact(root)
+    assert len(files.listed(root, "proposals")) == 1
+    assert len(store.read(root, "proposals")) == 2
+
+
+def test_batches_of_published_and_other_files_are_folded_one_after_another(root: Path) -> None:
+    store.write(root, "effects", "s.all", trial_rows("s"))
+    for i in range(6):
+        store.write(root, "effects", f"{i:x}-0-3", trial_rows(f"{i:x}"))
+    compact(root, full_mb=1e-6)
+    compact(root)
+    assert Counter(store.read(root, "effects")["trial"].to_pylist()) == dict.fromkeys("s012345", 3)
+
+
 def test_one_process_at_a_time_replaces_files(root: Path) -> None:
     store.write(root, "effects", "t-0-3", trial_rows("t"))
     with alone(root), pytest.raises(PrepeError, match="another process compacts, repairs or removes"):
@@ -174,6 +243,8 @@ def program(text: str, *arguments: object, **variables: str) -> "subprocess.Pope
 def contest(root: Any, rng: random.Random, count: int, **variables: str) -> int:
     """Let two processes write the same and other trials, one compact and be killed, and look; return how many looks."""
     writers = [program(WRITER, root, first, count, **variables) for first in (0, count // 2)]
+    while not files.listed(root, "proposals") and any(each.poll() is None for each in writers):
+        time.sleep(0.05)  # until there is a store
     compactor, kills, looks = program(COMPACTOR, root, **variables), 0, 0
     until = time.monotonic() + rng.uniform(1, 2)
     while any(each.poll() is None for each in writers) or kills < 3:

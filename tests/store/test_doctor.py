@@ -15,7 +15,7 @@ from prepe.store.compact import compact
 from prepe.store.doctor import examine
 from prepe.store.removal import plan, remove
 
-from .sample import OWN, SHARED, Sample, proposal
+from .sample import OWN, SHARED, Sample, proposal, say_running
 
 Damage = Callable[[Path], None]
 BLOCK = f"{SHARED}-0-5"
@@ -178,3 +178,18 @@ def test_removing_a_trial_takes_its_proposals_of_every_sweep(whole: Path) -> Non
     assert set(store.read(whole, "models")["model"].to_pylist()) == {f"model-of-{OWN}"}
     with pytest.raises(PrepeError, match="begins so"):
         plan(whole, SHARED)
+
+
+def test_nothing_is_removed_or_mended_while_a_sweep_runs_that_needs_it(whole: Path) -> None:
+    planned = plan(whole, "narrow")
+    say_running(whole, "narrow", time.time())
+    for name in ("narrow", OWN):
+        with pytest.raises(PrepeError, match="sweep narrow: it is being run"):
+            remove(whole, plan(whole, name))
+    with pytest.raises(PrepeError, match="sweep narrow runs"):
+        examine(whole, repair=True)
+    assert examine(whole) == []
+    say_running(whole, "narrow", time.time() - 600)
+    store.write(whole, "proposals", f"wide-{OWN}", [proposal("wide", 1, OWN, 12, 0)])  # since it was planned
+    assert remove(whole, planned) == {"proposals": 3}
+    assert len(store.read(whole, "effects")) == 48

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 
 from prepe import store
 from prepe.errors import PrepeError
+from prepe.store.read import Gone, counted, held, parts, rows_of, while_folded
 from prepe.store.schema import SCHEMAS
 
 from .sample import SEEDS, SHARED, Sample, effect_rows
@@ -224,3 +226,32 @@ def test_the_columns_that_files_lack_are_named_also_of_compacted_ones(root: Path
     store.write(root, "effects", "a-0-3", [row for row in rows if row["trial"] == "a"])
     assert store.columns_lacked(root, "effects", "a-*") == set()
     assert store.columns_lacked(root, "effects", "b-*") == {"score_ccc"}
+
+
+def test_a_file_that_goes_while_it_is_looked_at_is_looked_for_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a-0-3", "b.all"):
+        store.write(root, "effects", name, effect_rows())
+    store.write(root, "effects", "c-0-3", effect_rows())
+    every, found = held(root, "effects"), parts(root, "effects")
+    folded = held(root, "effects", "c-*")[0]
+    for path in (root / "effects").iterdir():
+        path.unlink()
+    with pytest.raises(Gone):
+        rows_of(found)
+    with pytest.raises(Gone):
+        counted(root, "effects", (every[0], every[1], folded))
+    looks: list[int] = []
+
+    def look() -> int:
+        looks.append(1)
+        if len(looks) < 5:
+            raise Gone("a")
+        return len(looks)
+
+    assert while_folded(look) == 5
+    monkeypatch.setattr(sys.modules[Gone.__module__], "_PATIENCE_S", 0.01)
+    looks.clear()
+    with pytest.raises(PrepeError, match="gone when it was to be read"):
+        while_folded(lambda: rows_of(found))
