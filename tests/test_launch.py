@@ -111,6 +111,35 @@ def journal(root: Path, name: str = "quick") -> optuna.Study:
     return optuna.load_study(study_name=name, storage=JournalStorage(JournalFileBackend(path)))
 
 
+def test_chosen_configurations_are_proposed_first_once_and_as_they_are(sweep_file: SweepFile, tmp_path: Path) -> None:
+    of = searching(sweep_file)
+    chosen: list[Any] = [{"lr": 0.02, "latent_dim": 4, "anchor": 1}, {"latent_dim": 2, "lr": 0.05, "anchor": 0.5}]
+    queue = Queue(of, tmp_path, chosen=chosen)
+    done = work_off(queue, 4)
+    assert [each.params for each in done[:3]] == [*chosen, of.start()]
+    queue.close()
+    assert {json.loads(row["params"])["lr"] for row in store.read(tmp_path, "proposals").to_pylist()} >= {0.02, 0.05}
+    again = work_off(Queue(of, tmp_path, chosen=chosen), 3)
+    assert not [each for each in again if each.params in chosen]
+    assert queue.study is not None
+    assert [each.params for each in queue.study.memory.trials[:2]] == chosen
+
+
+@pytest.mark.parametrize(
+    ("point", "message"),
+    [
+        ({"lr": 0.02}, "a value for each of latent_dim, lr, anchor, and nothing else"),
+        ({"lr": 0.2, "latent_dim": 4, "anchor": 1}, "lr lies outside of the file's space"),
+        ({"lr": "fast", "latent_dim": 4, "anchor": 1}, "lr lies outside of the file's space"),
+    ],
+)
+def test_a_chosen_configuration_that_is_none_of_the_space_is_refused(
+    point: Any, message: str, sweep_file: SweepFile, tmp_path: Path
+) -> None:
+    with pytest.raises(prepe.PrepeError, match=message):
+        Queue(searching(sweep_file), tmp_path, chosen=[point])
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
 def test_every_sampler_does_all_trials_once_and_begins_at_the_start(
     sampler: str, sweep_file: SweepFile, tmp_path: Path

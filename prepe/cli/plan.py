@@ -60,7 +60,7 @@ def plan(
     print(f"to do: {count(found.left, 'trial')}, {count(found.members, 'member')}{twins}")
     if len(sweep.rungs) > 1:
         print(
-            "halving is counted as if it waited for all trials of a rung; it does not, and trains up to half as much more"
+            "halving is counted as if it waited for all trials of a rung; it does not, and may train half as much more"
         )
     one = [each.model_s + each.twin_s + each.evaluate_s for each in found.points]
     first = found.points[0]

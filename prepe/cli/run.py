@@ -1,5 +1,6 @@
 """`prepe run`."""
 
+import json
 import shlex
 import signal
 import sys
@@ -40,6 +41,12 @@ def run(
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Propose the same trials, however many are at work at once.")
     ] = False,
+    enqueue: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="JSON", help="A configuration to try first, with a value for every parameter, or a file of a list."
+        ),
+    ] = None,
     results: Results = None,
 ) -> None:
     """Do what sweep files ask for and the store does not have yet, one file after the other.
@@ -55,11 +62,14 @@ def run(
         prepe run sweeps/delete-red.toml --trials 200 --members 32
 
         prepe run sweeps/ex-1.*.toml
+
+        prepe run sweeps/delete-red.toml --enqueue '{"lr": 0.05, "anchor": 0.1}'
     """
     root = store.default_root(results)
     loaded = {file: sweeps.load(file, trials=trials, members=members) for file in files}
     for file, sweep in loaded.items():
         custom.check_allowed(sweep.imports(), allow_imports, file)
+    chosen = [point for text in enqueue or () for point in _chosen(text)]
     from prepe import claims, launch  # slow to import, so the files are checked before
 
     given: dict[str, Any] = {
@@ -71,6 +81,7 @@ def run(
         "allow-imports": allow_imports or None,
         "deterministic": deterministic or None,
         "results": results,
+        "enqueue": [json.dumps(each) for each in chosen] or None,
     }
     if submit is not None:
         calls = {file: sweep.imports() for file, sweep in loaded.items()}
@@ -83,7 +94,12 @@ def run(
                 began = time.monotonic()
                 _say_first(sweep, root)
                 queue = session.run(
-                    sweep, root, folder=file.parent, retry_failed=retry_failed, deterministic=deterministic
+                    sweep,
+                    root,
+                    folder=file.parent,
+                    retry_failed=retry_failed,
+                    deterministic=deterministic,
+                    chosen=chosen,
                 )
                 _say_done(queue, root)
                 lacking = launch.unrecorded(sweep, root, queue.done)
@@ -96,7 +112,11 @@ def run(
                     faults = True
                 if len(loaded) == 1:
                     _say_next(
-                        sweep, root, _command([file], given | {"trials": 2 * sweep.trials, "members": sweep.members})
+                        sweep,
+                        root,
+                        _command(
+                            [file], given | {"trials": 2 * sweep.trials, "members": sweep.members, "enqueue": None}
+                        ),
                     )
                 summary.append(_summary(queue, time.monotonic() - began))
                 fault = _fault(queue, _command([file], given))
@@ -112,6 +132,22 @@ def run(
         print_rows(summary, f"{len(loaded)} sweeps")
     if faults:
         raise typer.Exit(FAILED)
+
+
+def _chosen(text: str) -> list[Any]:
+    """Return the configurations that an option has: one as JSON, or those of a file.
+
+    Raises:
+        PrepeError: it is neither.
+    """
+    try:
+        found = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PrepeError(f"--enqueue {text}: {error}; allowed: a JSON object, or a file with a list of them") from None
+    points = found if isinstance(found, list) else [found]
+    if not all(isinstance(each, dict) for each in points):
+        raise PrepeError(f"--enqueue {text}: not of objects; allowed: a JSON object, or a file with a list of them")
+    return points
 
 
 def _say_first(sweep: sweeps.Sweep, root: store.Root) -> None:
@@ -131,6 +167,8 @@ def _say_done(queue: "Queue", root: store.Root) -> None:
         print(f"{queue.spent}: {len(queue.done)} of {queue.total} trials are stored; run it again to go on")
     elif not queue.made and not queue.lost:
         print("nothing to do: all of it was stored before")
+    if queue.chosen and not queue.spent:
+        print(f"{count(len(queue.chosen), 'chosen configuration')} found no place; allow for more with --trials")
     from prepe import launch, report
 
     if saved := launch.saving(sweep, queue.done):
@@ -209,6 +247,9 @@ def _stored(sweep: sweeps.Sweep, root: store.Root) -> int:
 def _command(files: list[Path], given: dict[str, Any]) -> str:
     """Return the command that runs files with these options, of which those that are None are left out."""
     options = [
-        [f"--{name}", *([] if value is True else [str(value)])] for name, value in given.items() if value is not None
+        [f"--{name}", *([] if value is True else [str(value)])]
+        for name, values in given.items()
+        for value in (values if isinstance(values, list) else [values])
+        if value is not None
     ]
     return shlex.join(["prepe", "run", *map(str, files), *(word for option in options for word in option)])

@@ -28,7 +28,8 @@ def submit(address: str, files: dict[Path, list[str]], given: dict[str, Any]) ->
             raise PrepeError(f"--{name}: {given[name]} does not go with --submit; allowed: one of the two")
     options = [
         word
-        for name, value in given.items()
+        for name, values in given.items()
+        for value in (values if isinstance(values, list) else [values])
         if value is not None and name not in _NOT_THERE
         for word in (f"--{name}", *([] if value is True else [str(value)]))
     ]

@@ -1,5 +1,6 @@
 """The only package that imports Ray and Optuna: sweeps and a store in, all their trials in the store out."""
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from prepe.launch.lock import sole_driver
 from prepe.launch.progress import Progress
 from prepe.launch.searcher import Queue, to_do
 from prepe.store import Root
-from prepe.sweep import Sweep
+from prepe.sweep import Params, Sweep
 from prepe.train import choose_device
 
 
@@ -56,6 +57,7 @@ class Session:
         folder: Path | None = None,
         retry_failed: bool = False,
         deterministic: bool = False,
+        chosen: Iterable[Params] = (),
     ) -> Queue:
         """Do what a sweep asks for and the store does not have yet.
 
@@ -65,20 +67,21 @@ class Session:
             folder: of the sweep's file.
             retry_failed: do failed trials again.
             deterministic: propose the same trials, however many jobs are at work at once; see `Queue`.
+            chosen: configurations to be proposed first, each with a value for every parameter of the space.
 
         Returns:
             The queue, with the rows of all ended proposals in `done`.
 
         Raises:
-            PrepeError: the store or the cluster is not to be had, the sweep is being run into it already, or it calls
-                functions of its user, and may not.
+            PrepeError: the store or the cluster is not to be had, the sweep is being run into it already, it calls
+                functions of its user, and may not, or a chosen configuration is no point of its space.
             KeyboardInterrupt: Ctrl-C; what had ended is stored.
         """
         calls = sweep.imports()
         custom.check_allowed(calls, self.allow_imports, f"sweep {sweep.name}")
         folders = [each.resolve() for each in (Path(), folder) if each is not None] if calls else []
         with sole_driver(results, sweep.name):
-            queue = Queue(sweep, results, retry_failed, deterministic)
+            queue = Queue(sweep, results, retry_failed, deterministic, chosen)
             if queue.left and not queue.spent:
                 self._work_off(queue, folders)
         return queue
@@ -116,6 +119,7 @@ def run(
     folder: Path | None = None,
     retry_failed: bool = False,
     deterministic: bool = False,
+    chosen: Iterable[Params] = (),
     **options: Any,
 ) -> Queue:
     """Do what one sweep asks for and the store does not have yet.
@@ -123,7 +127,9 @@ def run(
     The options are those of `Session`, in which several share one Ray; all else is as in its `run`.
     """
     with Session(**options) as session:
-        return session.run(sweep, results, folder=folder, retry_failed=retry_failed, deterministic=deterministic)
+        return session.run(
+            sweep, results, folder=folder, retry_failed=retry_failed, deterministic=deterministic, chosen=chosen
+        )
 
 
 __all__ = ["Queue", "Row", "Session", "run", "saving", "to_do", "unrecorded"]

@@ -104,7 +104,8 @@ class Progress:
         if not self.fresh:
             return f"{self.failed} failed"
         took, members = time.monotonic() - self.began, sum(self.members.values())
-        left = took / max(members - self.before, 1) * max(expected(self.sweep, self.total) - members, 0)
+        new = (self.total - self.ended) * self.sweep.rungs[0]  # at least, where more were promoted than expected
+        left = took / max(members - self.before, 1) * max(expected(self.sweep, self.total) - members, new, 0)
         return f"{60 * self.fresh / took:.1f}/min, {left:.0f} s left, {self.failed} failed"
 
     def _outcome(self, row: Row) -> str:

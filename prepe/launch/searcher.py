@@ -46,22 +46,32 @@ class Queue:
         retry_failed: do failed proposals again too.
         deterministic: propose generations of a fixed size, each when all of the one before have ended, so that what is
             proposed does not depend on how many jobs are at work and which of them ends first.
+        chosen: configurations to be proposed before all other new ones; those that are stored are passed over.
 
     Attributes:
         total: how many distinct configurations the sweep asks for, or the space has, if those are fewer.
         lost: how many proposals were given up, and have no row.
         foreign: how many stored proposals lie outside the space of today's file; they are left alone.
+        chosen: those of these that are still to be proposed.
         study: the sampler, if the sweep has one.
         say: called with what a user should know.
 
     Raises:
-        PrepeError: the store cannot be read or written.
+        PrepeError: the store cannot be read or written, or a chosen configuration is no point of the sweep's space.
     """
 
-    def __init__(self, sweep: Sweep, results: Root, retry_failed: bool = False, deterministic: bool = False) -> None:
+    def __init__(
+        self,
+        sweep: Sweep,
+        results: Root,
+        retry_failed: bool = False,
+        deterministic: bool = False,
+        chosen: Iterable[Params] = (),
+    ) -> None:
         self.sweep, self.results = sweep, results
         self.say: Callable[[str], None] = lambda _: None
         points = sweep.points()
+        checked = [_checked(each, sweep) for each in chosen]
         self.total = int(min(sweep.trials, _size(sweep.space) if points is None else len(points)))
         rows = stored(sweep, results)
         self._digest, self._fault, self._ladder = digest(sweep), PrepeError(), Ladder(sweep)
@@ -73,6 +83,7 @@ class Queue:
         self._again_rows = [row for row in ours if self._again(row, retry_failed)]
         self._numbers = max([row["number"] for row in rows], default=-1) + 1
         self._seen = {*self._done, *(row["trial"] for row in self._again_rows)}
+        self.chosen = deque(each for each in checked if sweep.trial(each).digest() not in self._seen)
         self._made: set[str] = set()
         self._ready: deque[Proposal] = deque()
         self._alone: set[int] = set()
@@ -230,6 +241,10 @@ class Queue:
         """Return a proposal of the sampler, or None if it finds no new one."""
         if study.outgrow(self.done):
             self.say(f"{TPE_UNTIL} trials have ended: NSGA-II proposes the others, since TPE would take ever longer")
+        while self.chosen:
+            point = self.chosen.popleft()
+            if (chosen := self.sweep.trial(point).digest()) not in self._seen:
+                return self._propose(point, chosen, study.ask(point))
         if self._start not in self._seen:
             return self._propose(self.sweep.start(), self._start, study.ask(self.sweep.start()))
         countable, faults = _size(self._search.space) <= _COUNTABLE, 0
@@ -322,7 +337,25 @@ def to_do(sweep: Sweep, results: Root) -> tuple[int, int]:
     if done == sweep.trials and ladder.next((), sweep.members) is None:
         return done, 0
     had = sum(sweep.rungs[0] if row["state"] == "failed" else min(row["members"], sweep.members) for row in rows)
-    return done, max(expected(sweep, sweep.trials) - had, (sweep.trials - done) * sweep.rungs[0])
+    return done, max(expected(sweep, sweep.trials) - had, max(sweep.trials - len(rows), 0) * sweep.rungs[0])
+
+
+def _checked(point: Params, sweep: Sweep) -> Params:
+    """Return a chosen configuration of a sweep's space, in the order of that.
+
+    Raises:
+        PrepeError: it is none.
+    """
+    where = f"sweep {sweep.name}: chosen {json.dumps(point)}"
+    if sweep.points() is not None:
+        raise PrepeError(f"{where}: all points of this sweep are fixed; allowed: of one with a sampler")
+    if point.keys() != sweep.space.keys():
+        raise PrepeError(f"{where}: allowed: a value for each of {', '.join(sweep.space)}, and nothing else")
+    for name, each in sweep.space.items():
+        if not each.holds(point[name]):
+            raise PrepeError(f"{where}: {name} lies outside of the file's space")
+    sweep.trial(point)
+    return {name: point[name] for name in sweep.space}
 
 
 def _fits(row: Row, sweep: Sweep) -> bool:

@@ -87,7 +87,8 @@ def plan(
     full = members / sweep.members  # trials of all members, with as much to train
     typical = [each for each in points if each.drawn]
     trial_s = statistics.fmean(each.model_s + each.evaluate_s for each in typical) + PER_TRIAL_S
-    twins = full * _distinct(sweep, max(left, math.ceil(full)), seed) if sweep.twin else 0.0
+    others = max(left, math.ceil(full))
+    twins = min(round(others * _distinct(sweep, others, seed)), full) if sweep.twin else 0
     work_s = full * trial_s + twins * statistics.fmean(each.twin_s for each in typical)
     job_s = work_s / full if full else 0.0
     rounds = max(work_s / slots, job_s)

@@ -181,12 +181,14 @@ def test_proposals_of_a_sweep_that_runs_stay_in_files_of_their_own(root: Path) -
 
 
 def test_batches_of_published_and_other_files_are_folded_one_after_another(root: Path) -> None:
+    store.write(root, "effects", "6-0-3", trial_rows("6"))
+    compact(root)
     store.write(root, "effects", "s.all", trial_rows("s"))
     for i in range(6):
         store.write(root, "effects", f"{i:x}-0-3", trial_rows(f"{i:x}"))
     compact(root, full_mb=1e-6)
     compact(root)
-    assert Counter(store.read(root, "effects")["trial"].to_pylist()) == dict.fromkeys("s012345", 3)
+    assert Counter(store.read(root, "effects")["trial"].to_pylist()) == dict.fromkeys("s0123456", 3)
 
 
 def test_one_process_at_a_time_replaces_files(root: Path) -> None:
