@@ -379,14 +379,14 @@ def test_a_budget_that_is_used_up_is_said_with_how_to_go_on(
 def test_a_trial_past_its_timeout_fails_alone_and_is_done_again_when_asked_for(pack: int, tmp_path: Path) -> None:
     table = tiny.table(**tiny.constant(steps=10, anchor=0.1))
     variants = {"quick": {}, "slow": {"schedule": {"steps": 1_000_000}}}
-    given = {"variants": variants, "resources": {"pack": pack}, "budget": {"timeout_s": 1.0}}
+    given = {"variants": variants, "resources": {"pack": pack}, "budget": {"timeout_s": 4.0}}
     of = sweep.from_table("timed", {"question": "?", "members": 2, "twin": False, **table, **given})
     began = time.monotonic()
     queue = launch.run(of, tmp_path, executor="serial")
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 60
     assert [row["state"] for row in queue.done] == ["complete", "failed"]
     last = queue.done[1]["error"].strip().splitlines()[-1]
     assert last.startswith("TimeoutError: training was at step ")
-    assert last.endswith(" of 1000000 after budget.timeout_s = 1")
+    assert last.endswith(" of 1000000 after budget.timeout_s = 4")
     assert launch.run(of, tmp_path, executor="serial").made == 0
     assert launch.run(of, tmp_path, executor="serial", retry_failed=True).made == 1

@@ -47,7 +47,7 @@ def draw(trials: Mapping[str, pa.Table], title: str) -> Figure:
         title: of the figure.
     """
     tables = {label: (values(each, _METRIC), values(each, _BESIDE)) for label, each in trials.items()}
-    rows, columns = _order(next(iter(tables.values()))[0])
+    rows, columns = _order([cell for score, _ in tables.values() for cell in score])
     down = -(-len(tables) // _COLUMNS)
     text = (
         f"A cell is an intervention: upper number and colour {_METRIC}, lower number {_BESIDE}, medians over members. "
@@ -104,6 +104,6 @@ def _names(effects: pa.Table) -> dict[str, tuple[str, str]]:
     return names
 
 
-def _order(cells: Values) -> tuple[list[str], list[str]]:
+def _order(cells: list[tuple[str, str]]) -> tuple[list[str], list[str]]:
     """Return rows and columns in the order in which they come."""
     return list(dict.fromkeys(row for row, _ in cells)), list(dict.fromkeys(column for _, column in cells))

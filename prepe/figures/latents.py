@@ -1,5 +1,7 @@
 """How latents found their places: snapshots in, a disc a step out, seen so that the concept's direction points up."""
 
+import re
+
 import numpy as np
 import pyarrow as pa
 from matplotlib.colors import to_rgba
@@ -61,13 +63,23 @@ def draw(figure: FigureBase, rows: pa.Table, direction: str) -> None:
 def axes_of(direction: str) -> np.ndarray | None:
     """Return the axes that a place is made of, as effects have it: `+e0` or `e0 e1`; None for one off the axes."""
     parts = direction.split()
-    if not all(part.lstrip("+-").startswith("e") for part in parts):
+    if not all(re.fullmatch(r"[+-]?e\d+", part) for part in parts):
         return None
     return np.array([int(part.lstrip("+-e")) for part in parts])
 
 
+def is_given(direction: str) -> bool:
+    """Say whether effects have a place itself, and not how one was found in each member."""
+    return axes_of(direction) is not None or direction.startswith("(")
+
+
 def upwards(direction: str, dim: int) -> np.ndarray:
-    """Return the unit vector of a place, `(dim,)`, as effects have it; of a subspace the first that spans it."""
+    """Return the unit vector of a place, `(dim,)`, as effects have it; of a subspace the first that spans it.
+
+    Of one that was found in each member, effects have the name alone: then it is the first axis.
+    """
+    if not is_given(direction):
+        return np.eye(dim)[0]
     axes = axes_of(direction)
     if axes is not None:
         return np.eye(dim)[axes[0]] * (-1 if direction.startswith("-") else 1)

@@ -18,7 +18,7 @@ from matplotlib.patches import Circle, Rectangle
 
 from prepe import members
 from prepe.figures import style
-from prepe.figures.latents import axes_of, upwards
+from prepe.figures.latents import axes_of, is_given, upwards
 from prepe.figures.members import colors, numbers, of
 
 _ROWS = (("latents", 1.75), ("latents", 1.75), ("slices", 1.0), ("curves", 1.5))
@@ -172,6 +172,8 @@ def _latents(axes: Axes, column: _Column, up: np.ndarray, right: np.ndarray) -> 
 
 def _cones(effect: dict[str, Any]) -> list[tuple[float, str]]:
     """Return the alignments of an intervention's cones: where it begins, dashed, and where nothing is left, solid."""
+    if not is_given(str(effect.get("direction", "+e0"))):
+        return []
     parameters = json.loads(effect["parameters"])
     if effect["operator"] == "suppress":
         return [(parameters["gate"]["start"], "--")]

@@ -73,7 +73,8 @@ def draw(
         ),
     ]
     if kept.num_rows:
-        what = f"Latents of seed {kept['seed'][0].as_py()} during training; the concept's direction points up"
+        upward = "the concept's direction" if latents.is_given(str(roll.first("direction"))) else "the first axis"
+        what = f"Latents of seed {kept['seed'][0].as_py()} during training; {upward} points up"
         panels.insert(3, (2.15, what, lambda part: latents.draw(part, kept, str(roll.first("direction")))))
 
     text = f"{_subject(roll)}\n{roll.says()}"

@@ -214,9 +214,10 @@ def _check_fitted(path: str, intervention: Intervention, training: Training) -> 
     direction = intervention.direction
     erases, leace = isinstance(intervention, Erase), isinstance(direction, Fitted) and direction.fitted == "leace"
     if erases != leace:
+        allowed = '{ fitted = "leace", label = "..." }' if erases else "another direction, or operator = 'erase'"
         raise PrepeError(
             f"{path}.direction: the operator 'erase' goes with a direction fitted = 'leace', and no other does; "
-            "allowed: " + ('{ fitted = "leace", label = "..." }' if erases else "another direction")
+            f"allowed: {allowed}"
         )
     if not isinstance(direction, Fitted):
         return
