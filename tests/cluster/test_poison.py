@@ -51,7 +51,7 @@ def test_trials_that_crash_or_hang_fail_alone_and_are_done_again_when_asked(
     poisoned: Callable[..., Path], tmp_path: Path
 ) -> None:
     file, root = (
-        poisoned("[0, 1, 3]", "[resources]\nconcurrency = 2\npack = 2\n[budget]\ntimeout_s = 10"),
+        poisoned("[0, 1, 3]", "[resources]\nconcurrency = 2\npack = 2\n[budget]\ntimeout_s = 20"),
         tmp_path / "results",
     )
     said = run(file)
@@ -62,7 +62,7 @@ def test_trials_that_crash_or_hang_fail_alone_and_are_done_again_when_asked(
     assert crashed[1].startswith(
         "its workers died, again and again: The actor is dead because its worker process has died."
     )
-    assert hung[1] == "TimeoutError: it was killed 5 s after budget.timeout_s = 10"
+    assert hung[1] == "TimeoutError: it was killed 5 s after budget.timeout_s = 20"
     error = next(
         row["error"] for row in store.read(root, "proposals").to_pylist() if "killed 5 s" in (row["error"] or "")
     )

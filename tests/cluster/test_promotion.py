@@ -68,7 +68,7 @@ def test_a_halved_sweep_whose_driver_is_killed_goes_on_and_trains_no_member_twic
         until(lambda driver=driver: not driver.workers())  # type: ignore[misc]
     assert subprocess_cli("run", file, "--results", tmp_path).code == 0
     rows = proposals(tmp_path)
-    assert [row["number"] for row in rows] == list(range(9))
+    assert len({row["number"] for row in rows}) == len(rows) == 9  # one that was at work at a kill has left its number
     assert max(row["members"] for row in rows) == 3
     assert sum(row["members"] == 3 for row in rows) >= 3
     held = store.read(tmp_path, "members", columns=["trial", "seed"]).to_pylist()
