@@ -237,9 +237,7 @@ def plan(
     file: str | Path, cluster: str | Path | None = None, results: Results = None, allow_imports: bool = False
 ) -> "Plan":
     """Say what a sweep takes here, or on a cluster that a file describes; see `prepe.planning.plan`."""
-    import pyarrow.compute as pc
-
-    from prepe import custom, planning, store, sweep
+    from prepe import custom, launch, planning, store, sweep
     from prepe.launch.processors import processors
 
     loaded = sweep.load(Path(file))
@@ -247,10 +245,8 @@ def plan(
     custom.look_in([Path.cwd(), Path(file).resolve().parent] if loaded.imports() else [])
     cpus = loaded.resources.cpus
     where = planning.here(processors() // cpus) if cluster is None else planning.cluster(Path(cluster), cpus)
-    mine = pc.field("sweep") == loaded.name
-    rows = store.read(store.default_root(results), "proposals", mine, ["trial", "members"], f"{loaded.name}-*")
-    whole = rows.filter(pc.field("members") >= loaded.members)["trial"].unique()
-    return planning.plan(loaded, where, stored=len(whole))
+    done, members = launch.to_do(loaded, store.default_root(results))
+    return planning.plan(loaded, where, stored=done, members=members)
 
 
 def watch(sweep: str, results: Results = None, every_s: float = 2.0) -> Iterator[dict[str, Any]]:

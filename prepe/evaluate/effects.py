@@ -56,7 +56,7 @@ def effects(
     attack = part.recovery if isinstance(part, Deletion) else None
     attacked = _attacked(attack, aim, task, edited, seeds) if attack else {}
     after = respond(edited, task, items)
-    metrics = {**_measured(trial, part, aim, places, task, before, after), **attacked}
+    metrics = {**_measured(part, aim, places, task, before, after), **attacked}
     if part.leakage:
         metrics |= _searched(part, part.leakage, aim, places, task, edited, before, after, seeds)
     metrics = {name: np.where(broken, np.nan, metrics[name]) for name in EFFECT_METRICS if name in metrics}
@@ -153,7 +153,6 @@ def _searched(
 
 
 def _measured(
-    trial: Trial,
     part: Intervention,
     aim: Aim,
     places: list[Place],

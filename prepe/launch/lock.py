@@ -4,16 +4,10 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
 
 from prepe.errors import PrepeError
 from prepe.store import Root, local_folder
-
-fcntl: ModuleType | None
-try:
-    import fcntl
-except ImportError:  # not a Unix
-    fcntl = None
+from prepe.store.compact import locked
 
 
 @contextmanager
@@ -37,7 +31,7 @@ def sole_driver(results: Root, sweep: str) -> Iterator[None]:
     with file:
         file.seek(0)
         who = file.read()
-        if not _locked(file.fileno()):
+        if not locked(file.fileno()):
             raise PrepeError(
                 f"sweep {sweep}: it is being run already into {results}, by {who or 'another process'}; "
                 "allowed: one run of a sweep into a store at a time"
@@ -48,16 +42,3 @@ def sole_driver(results: Root, sweep: str) -> Iterator[None]:
             file.write(here)
             file.flush()
         yield
-
-
-def _locked(descriptor: int) -> bool:
-    """Lock an open file, and say whether that went well, or could not be tried."""
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True

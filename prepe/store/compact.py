@@ -222,12 +222,13 @@ def alone(root: Root) -> Iterator[None]:
     except OSError as error:
         raise PrepeError(f"{path}: cannot be written: {error.strerror}") from None
     with file:
-        if not _locked(file.fileno()):
+        if not locked(file.fileno()):
             raise PrepeError(f"{root}: another process compacts, repairs or removes something there; try again later")
         yield
 
 
-def _locked(descriptor: int) -> bool:
+def locked(descriptor: int) -> bool:
+    """Lock an open file, and say whether that went well, or could not be tried."""
     try:
         import fcntl
     except ImportError:  # not a Unix
