@@ -32,8 +32,8 @@ def ls(results: store.Root) -> list[Row]:
     columns = ["sweep", "digest", "number", "trial", "state", "feasible", "members", "objectives", "goals", "created"]
     proposals = store.read(results, "proposals", columns=columns)
     last = store.last_version(proposals)
-    of_last = _trials_by_sweep(last)
-    every = of_last if last is proposals else _trials_by_sweep(proposals)
+    others = {} if last is proposals else _trials_by_sweep(proposals)
+    of_last = _trials_by_sweep(last) if others else {}
     flags = pa.table(
         {
             "sweep": last["sweep"],
@@ -48,7 +48,7 @@ def ls(results: store.Root) -> list[Row]:
     counts = {row["sweep"]: row for row in flags.group_by("sweep").aggregate(sums).to_pylist()}
     best = {row["sweep"]: row | {"objectives": dict(row["objectives"] or ())} for row in _best(last).to_pylist()}
     listed = []
-    for name in sorted(every):
+    for name in sorted(counts):
         row, first = counts[name], next(iter(best[name]["objectives"]), None)
         listed.append(
             {
@@ -56,7 +56,7 @@ def ls(results: store.Root) -> list[Row]:
                 "complete": row["complete_sum"],
                 "feasible": row["feasible_sum"],
                 "failed": row["failed_sum"],
-                "other versions": every[name] - of_last[name],
+                "other versions": others.get(name, 0) - of_last.get(name, 0),
                 "members": row["members_max"],
                 "best trial": best[name]["trial"],
                 "objective": first or "",
@@ -89,19 +89,27 @@ def _best(proposals: pa.Table) -> pa.Table:
 
 def _signed(proposals: pa.Table) -> np.ndarray:
     """Return each proposal's first objective so that less is better; infinite where it is not to be had, or NaN."""
-    goals, objectives = (proposals[name].combine_chunks() for name in ("goals", "objectives"))
+    parts = proposals.select(["goals", "objectives"]).to_batches()
+    return np.concatenate([np.empty(0), *(_signed_part(part["goals"], part["objectives"]) for part in parts)])
+
+
+def _signed_part(goals: pa.MapArray, objectives: pa.MapArray) -> np.ndarray:
     starts, counts = goals.offsets.to_numpy()[:-1], np.diff(goals.offsets.to_numpy())
-    first = pa.array(starts, mask=counts == 0)  # the first one is the one to sort by
-    wanted, maximize = goals.keys.take(first), pc.equal(goals.items.take(first), "maximize")
+    some, first = counts > 0, starts[counts > 0]  # the first one is the one to sort by
+    names, wanted = goals.keys.dictionary_encode(), np.full(len(goals), -1)
+    wanted[some] = names.indices.to_numpy()[first]  # numbers, which are quicker to compare than texts
     offsets = objectives.offsets.to_numpy()
     row = np.repeat(np.arange(len(goals)), np.diff(offsets))
     held = slice(offsets[0], offsets[-1])
-    found = pc.fill_null(pc.equal(objectives.keys[held], wanted.take(pa.array(row))), False).to_numpy(
-        zero_copy_only=False
-    )
-    values = np.where(counts == 0, 0.0, np.nan)
+    key = pc.fill_null(pc.index_in(objectives.keys[held], names.dictionary), -2).to_numpy(zero_copy_only=False)
+    found = key == wanted[row]
+    values = np.where(some, np.nan, 0.0)
     values[row[found]] = objectives.items[held].to_numpy(zero_copy_only=False)[found]
-    signed = np.where(pc.fill_null(maximize, False).to_numpy(zero_copy_only=False), -values, values)
+    ways = goals.items.dictionary_encode()
+    upwards = np.append(pc.equal(ways.dictionary, "maximize").to_numpy(zero_copy_only=False), False)
+    maximize = np.zeros(len(goals), bool)
+    maximize[some] = upwards[pc.fill_null(ways.indices, -1).to_numpy()[first]]
+    signed = np.where(maximize, -values, values)
     return np.where(np.isnan(signed), np.inf, signed)
 
 

@@ -371,7 +371,7 @@ def test_a_users_term_of_another_shape_is_refused_before_it_could_mix_members() 
         row.call(activations(5, torch.float32))
 
 
-MEMBERS = 4
+MEMBERS = 3
 
 
 @pytest.fixture(scope="module")

@@ -283,8 +283,8 @@ def test_gradients_of_labelled_samples_reach_what_writes_the_routes_axes_alone()
         state = train.State(model.init(SEEDS), 1)
         update = train.Update(model, {}, state, [0], {}, list(part.routes.values()))
         x = torch.as_tensor(task.train.inputs[:32], dtype=torch.float32).mT.expand(3, 3, 32).contiguous()
-        (loss,) = update.loss_parts({"inputs": x, "targets": x, "label:red": torch.full((3, 32), label)})
-        return model.unpack(torch.autograd.grad(loss.sum(), state.params)[0])
+        batch = {"inputs": x, "targets": x, "label:red": torch.full((3, 32), label)}
+        return model.unpack(update.parts_and_gradient(batch, torch.ones(1, 1))[1])
 
     free, held = gradient(0.0), gradient(1.0)
     (weight, _) = model.writers("bottleneck")

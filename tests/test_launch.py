@@ -267,6 +267,21 @@ def test_nsga2_goes_on_with_its_generations_after_a_restart(
     assert generations == [0] * 10 + [1] * 10 + [2] * 5
 
 
+def test_nsga2_forgets_what_it_draws_from_no_more_and_proposes_the_same(
+    sweep_file: SweepFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studies, "_GENERATION", 5)
+    of = searching(sweep_file, "nsga2", 60)
+    all_known = [each.params for each in work_off(Queue(of, tmp_path / "all"))]
+    monkeypatch.setattr(studies, "_REMEMBERED", 12)
+    queue = Queue(of, tmp_path / "few")
+    few_known = [each.params for each in work_off(queue)]
+    assert queue.study is not None
+    assert len(queue.study.memory.trials) <= 13
+    assert few_known == all_known
+    assert len(journal(tmp_path / "few").trials) == 60
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
 def test_a_finite_space_is_searched_to_its_last_point(sampler: str, sweep_file: SweepFile, tmp_path: Path) -> None:
     rate = (RATE, "lr = { choice = [0.02, 0.05], start = 0.05 }")

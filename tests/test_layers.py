@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -77,8 +78,9 @@ def height(part: str) -> int:
     return next(i for i, layer in enumerate(LAYERS) if part in layer)
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Give the full name of everything that a file imports, also inside functions, but not for types alone."""
+@cache
+def imports(path: Path) -> tuple[str, ...]:
+    """Return the full name of everything that a file imports, also inside functions, but not for types alone."""
 
     def visit(node: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -93,7 +95,7 @@ def imports(path: Path) -> Iterator[str]:
         for child in children:
             yield from visit(child)
 
-    yield from visit(ast.parse(path.read_text(encoding="utf-8")))
+    return tuple(visit(ast.parse(path.read_text(encoding="utf-8"))))
 
 
 def own_imports(path: Path) -> Iterator[str]:
@@ -123,20 +125,26 @@ def test_the_rule_sees_imports_inside_functions_but_not_those_for_types(tmp_path
     assert height("launch") > height("store")
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_ray_and_optuna_are_imported_in_launch_alone(module: str) -> None:
-    names = {name.partition(".")[0] for name in imports(MODULES[module])}
-    assert part_of(module) == "launch" or not names & {"ray", "optuna"}
+def importing(*packages: str) -> set[str]:
+    """Return the modules that import some packages."""
+    return {
+        module
+        for module, path in MODULES.items()
+        if {name.partition(".")[0] for name in imports(path)}.intersection(packages)
+    }
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if part_of(name) in WITHOUT_TORCH])
-def test_what_needs_no_torch_does_not_import_it(module: str) -> None:
-    assert "torch" not in {name.partition(".")[0] for name in imports(MODULES[module])}
+def test_ray_and_optuna_are_imported_in_launch_alone() -> None:
+    assert {part_of(module) for module in importing("ray", "optuna")} == {"launch"}
+
+
+def test_what_needs_no_torch_does_not_import_it() -> None:
+    assert not {module for module in importing("torch") if part_of(module) in WITHOUT_TORCH}
 
 
 def loaded(statement: str) -> set[str]:
-    """Return which packages a fresh Python has loaded after a statement."""
-    code = f"{statement}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    """Return which modules a fresh Python has loaded after a statement."""
+    code = f"{statement}\nimport sys\nprint(*sys.modules)"
     environment = {"PYTHONPATH": str(PACKAGE.parent), "PATH": ""}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     return set(done.stdout.split())
@@ -144,7 +152,7 @@ def loaded(statement: str) -> set[str]:
 
 def test_what_needs_no_torch_does_not_load_it_by_way_of_others() -> None:
     modules = [f"prepe.{name}" for name in MODULES if part_of(name) in (*WITHOUT_TORCH, "cli")]
-    assert not loaded(f"import {', '.join(modules)}") & {"torch", "ray", "optuna"}
+    assert not loaded(f"import {', '.join(modules)}") & {"torch", "ray", "optuna", "matplotlib.pyplot"}
 
 
 def test_importing_prepe_alone_loads_nothing_heavy() -> None:

@@ -150,6 +150,7 @@ def test_the_python_form_raises_what_the_verb_prints() -> None:
         prepe.schedule(WORKED, at=13)
 
 
+@pytest.mark.slow
 def test_no_torch_is_loaded_for_a_schedule() -> None:
     code = (
         "import sys, prepe.cli\n"

@@ -33,7 +33,7 @@ AllowImports = Annotated[
 ]
 
 
-def main() -> None:
+def answer() -> None:
     """Run the command line: a user's error is one message and exit code 2, Ctrl-C is exit code 130."""
     try:
         app()

@@ -19,6 +19,7 @@ from prepe.cli.check import print_verdicts
 from prepe.cli.printing import count, print_rows
 from prepe.cli.read import print_top
 from prepe.errors import PrepeError
+from prepe.store.patience import impatient
 
 if TYPE_CHECKING:
     from prepe.launch import Queue
@@ -125,7 +126,11 @@ def run(
                     faults = True
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed twice is pressed once
-        stored = sum(_stored(sweep, root) for sweep in loaded.values())
+        try:
+            with impatient():
+                stored = str(sum(_stored(sweep, root) for sweep in loaded.values()))
+        except PrepeError:  # the store does not answer
+            stored = "some"
         wanted = sum(sweep.trials for sweep in loaded.values())
         leave(f"stopped: {stored} of {wanted} trials are stored. Go on with:\n  {_command(files, given)}", STOPPED)
     if len(loaded) > 1:

@@ -20,6 +20,7 @@ from prepe.errors import PrepeError
 from prepe.measures import Measure
 from prepe.metrics.summary import statistic
 from prepe.spec import Trial
+from prepe.store.patience import meanwhile
 from prepe.sweep import Params, Sweep, digest
 
 Row = dict[str, Any]
@@ -93,7 +94,10 @@ def work(
 
 @contextmanager
 def _timed(limit_s: float | None, report: trial.Report | None, alarm: Alarm | None) -> Iterator[trial.Report | None]:
-    """Give what to report steps to; it raises a TimeoutError when the time is over that is meant for this context."""
+    """Give what to report steps to; it raises a TimeoutError when the time is over that is meant for this context.
+
+    That begins anew while a store is waited for that does not answer.
+    """
     if limit_s is None:
         yield report
         return
@@ -105,10 +109,17 @@ def _timed(limit_s: float | None, report: trial.Report | None, alarm: Alarm | No
         if report:
             report(doing, done, total)
 
+    def anew() -> None:  # what a trial waits for its store is not its own time
+        nonlocal end
+        end = time.monotonic() + limit_s
+        if alarm:
+            alarm(limit_s)
+
     if alarm:
         alarm(limit_s)
     try:
-        yield watched
+        with meanwhile(anew):
+            yield watched
     finally:
         if alarm:
             alarm(None)

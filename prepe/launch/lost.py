@@ -79,7 +79,8 @@ def check(why: str) -> None:
         PrepeError: the worker cannot import prepe, or a row cannot be stored.
     """
     if _RAISED_AT_WORK.match(why):
-        raise PrepeError(f"a worker cannot do its job: {why.splitlines()[-1]}")
+        said = re.sub(r"^prepe\.[\w.]+: ", "", why.splitlines()[-1])  # without the name of our own error
+        raise PrepeError(f"a worker cannot do its job: {said}")
 
 
 def last_words(why: str) -> str:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from prepe.errors import PrepeError
 from prepe.launch.searcher import Queue
 from prepe.store import files, read
+from prepe.store.patience import impatient
 from prepe.store.root import Root
 
 _FOLDER = "drivers"
@@ -57,8 +58,11 @@ class Driver:
 def present(queue: Queue) -> Iterator[Callable[[], bool]]:
     """Be seen as the driver of a queue's sweep while in this context.
 
-    Gives a function to be called often: it says whether the driver is to stop. What goes wrong with these files is no
-    reason to end a sweep, and is passed over.
+    Gives a function to be called often: it says whether the driver is to stop. What goes wrong with these files once
+    the sweep has begun is no reason to end it, and is passed over.
+
+    Raises:
+        PrepeError: the store cannot be written at the beginning.
     """
     root, sweep = queue.results, queue.sweep.name
     driver = Driver("running", queue.total, f"process {os.getpid()} on {socket.gethostname()}", time.time())
@@ -71,17 +75,18 @@ def present(queue: Queue) -> Iterator[Callable[[], bool]]:
             return False
         looked = now
         if now - beaten > BEAT_S:
+            if not _say(root, sweep, driver):
+                return False
             beaten = now
-            _say(root, sweep, driver)
-        with suppress(PrepeError):
+        with suppress(PrepeError), impatient():
             if files.is_there(root, _FOLDER, f"{sweep}.stop"):
                 withdraw(root, sweep)
                 return True
         return False
 
-    with suppress(PrepeError):
+    _write(root, sweep, driver)  # a store that cannot be written ends the sweep before it begins
+    with suppress(PrepeError), impatient():
         withdraw(root, sweep)  # meant for an earlier driver
-    _say(root, sweep, driver)
     try:
         yield asked
         driver.state = "done"
@@ -92,7 +97,7 @@ def present(queue: Queue) -> Iterator[Callable[[], bool]]:
     finally:
         driver.total = queue.total
         _say(root, sweep, driver)
-        with suppress(PrepeError):
+        with suppress(PrepeError), impatient():
             withdraw(root, sweep)
 
 
@@ -137,21 +142,30 @@ def follow(root: Root, sweep: str, every_s: float = 2.0) -> Iterator[dict[str, A
     """Give a sweep's proposals as their trials end, by looking at the store every so often, until its driver has."""
     told: set[tuple[Any, ...]] = set()
     while True:
+        began = time.monotonic()
         driver = driver_of(root, sweep)
         rows = read(root, "proposals", pc.field("sweep") == sweep, names=f"{sweep}-*").sort_by("created").to_pylist()
         for row in rows:
             if (key := (row["trial"], row["created"])) not in told:
                 told.add(key)
                 yield row
-        if driver is not None and (driver.state != "running" or driver.silent):
+        away = time.monotonic() - began > BEAT_S  # the store: its driver could not say anything either
+        if driver is not None and (driver.state != "running" or (driver.silent and not away)):
             return
-        time.sleep(every_s)
+        time.sleep(max(every_s, 2 * BEAT_S if away else 0))
 
 
-def _say(root: Root, sweep: str, driver: Driver) -> None:
+def _say(root: Root, sweep: str, driver: Driver) -> bool:
+    """Write the driver's file, and say whether that went well."""
+    with suppress(PrepeError), impatient():
+        _write(root, sweep, driver)
+        return True
+    return False
+
+
+def _write(root: Root, sweep: str, driver: Driver) -> None:
     driver.seen = time.time()
-    with suppress(PrepeError):
-        files.put(root, (_FOLDER, f"{sweep}.json"), json.dumps(asdict(driver)).encode())
+    files.put(root, (_FOLDER, f"{sweep}.json"), json.dumps(asdict(driver)).encode())
 
 
 def driver_of(root: Root, sweep: str) -> Driver | None:

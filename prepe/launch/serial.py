@@ -10,6 +10,7 @@ from prepe.launch.job import work
 from prepe.launch.presence import present
 from prepe.launch.progress import Progress
 from prepe.launch.searcher import Queue
+from prepe.store.patience import meanwhile
 
 
 def run(queue: Queue, progress: Progress, *, device: str, folders: list[Path]) -> None:
@@ -29,7 +30,7 @@ def run(queue: Queue, progress: Progress, *, device: str, folders: list[Path]) -
     threads = torch.get_num_threads()
     torch.set_num_threads(queue.sweep.resources.cpus)
     try:
-        with present(queue) as asked, noted(asked) as interrupt:
+        with present(queue) as asked, noted(asked) as interrupt, meanwhile(interrupt.check):
 
             def report(doing: str, done: int, total: int) -> None:
                 interrupt.check()

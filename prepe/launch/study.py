@@ -4,6 +4,7 @@ The study is made from rows at every start and lives in memory. A journal, which
 by one entry for each proposal that ended: writing down every question as well would cost more than asking.
 """
 
+import copy
 import json
 import math
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ from prepe.sweep import Distribution, Params, Search, Sweep
 TPE_UNTIL = 1000
 """How many trials TPE proposes; each takes it longer than the one before, and the rest are proposed by NSGA-II."""
 _GENERATION = 50
+_GENERATION_KEY = NSGAIISampler._get_generation_key()
+_REMEMBERED = 1000
+"""How many trials NSGA-II looks through at most at every question; it draws from its last generations alone."""
 
 
 class _Journal(JournalFileBackend):
@@ -92,11 +96,32 @@ class Study:
         return optuna.create_study(study_name=self.sweep.name, directions=directions, **options)
 
     def outgrow(self, done: list[Row]) -> bool:
-        """Go on with NSGA-II if there are too many trials for TPE, and say whether that is new."""
-        if self.sampler != "tpe" or self._complete < TPE_UNTIL:
-            return False
-        self._make(done)
-        return True
+        """Go on with NSGA-II if there are too many trials for TPE, and say whether that is new.
+
+        NSGA-II itself goes on without trials that it draws from no more.
+        """
+        if self.sampler == "tpe" and self._complete >= TPE_UNTIL:
+            self._make(done)
+            return True
+        if self.sampler == "nsga2" and len(self.memory.get_trials(deepcopy=False)) > _REMEMBERED:
+            self._forget()
+        return False
+
+    def _forget(self) -> None:
+        """Keep what NSGA-II has of the generation that is being filled, and the parents that this descends from."""
+        sampler, last = self.memory.sampler, self._generation()
+        if not isinstance(sampler, NSGAIISampler):
+            raise ValueError(f"{self.sampler} has no generations")
+        parents, children = sampler.get_parent_population(self.memory, last), sampler.get_population(self.memory, last)
+        self.memory = self._create(sampler=sampler)
+        self.memory.add_trials([_of_generation(each, 0) for each in parents])
+        self.memory.add_trials([_of_generation(each, min(last, 1)) for each in children])
+        sampler.get_parent_population(self.memory, min(last, 1))  # from the second time on, in the order of numbers
+
+    def _generation(self) -> int:
+        """Return the number of the last generation of NSGA-II that has an outcome, from 0."""
+        trials = self.memory.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+        return max((each.system_attrs.get(_GENERATION_KEY, 0) for each in trials), default=0)
 
     def reseed(self, done: int) -> None:
         """Let what is proposed next depend on how many trials are done, and on nothing that was asked before."""
@@ -120,7 +145,8 @@ class Study:
         """
         if asked is None or asked.study is not self.memory:
             if row is not None:
-                self._add(self._frozen(row, {}))
+                generation = {_GENERATION_KEY: self._generation()} if self.sampler == "nsga2" else {}
+                self._add(self._frozen(row, generation))
             return
         self._complete += self._told_complete(row)
         if not self._told_complete(row):
@@ -138,7 +164,7 @@ class Study:
         """Give each row with what the sampler itself noted down about it: the generation, where it works in these."""
         complete = 0
         for row in done:
-            generation = {NSGAIISampler._get_generation_key(): complete // _GENERATION}
+            generation = {_GENERATION_KEY: complete // _GENERATION}
             yield row, generation if self.sampler == "nsga2" and self._told_complete(row) else {}
             complete += self._told_complete(row)
 
@@ -163,6 +189,13 @@ class Study:
     def _values(self, row: Row) -> list[float]:
         objectives = dict(row["objectives"])
         return [objectives[each.name] for each in self.sweep.objectives]
+
+
+def _of_generation(told: FrozenTrial, number: int) -> FrozenTrial:
+    """Return a trial as NSGA-II notes it down that belongs to the generation of that number."""
+    again = copy.copy(told)
+    again.system_attrs = {**told.system_attrs, _GENERATION_KEY: number}
+    return again
 
 
 def _distribution(each: Distribution) -> BaseDistribution:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from prepe.errors import PrepeError
-from prepe.store import provenance
+from prepe.store import patience, provenance
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -120,7 +120,11 @@ def submit(
                 "working_dir": folder,
                 "py_modules": [str(_PACKAGE)],
                 "excludes": ["__pycache__"],
-                "env_vars": {"PYTHONUNBUFFERED": "1", "PREPE_COMMIT": provenance.git_commit() or ""},
+                "env_vars": {
+                    "PYTHONUNBUFFERED": "1",
+                    "PREPE_COMMIT": provenance.git_commit() or "",
+                    patience.VARIABLE: str(patience.patience_s()),
+                },
             },
         }
         try:

@@ -18,6 +18,7 @@ from typing import Any
 import ray
 from ray import tune
 from ray.tune.execution import class_cache
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from prepe import store
@@ -30,6 +31,7 @@ from prepe.launch.presence import present
 from prepe.launch.progress import Progress
 from prepe.launch.searcher import Queue
 from prepe.launch.worker import Job
+from prepe.store.patience import meanwhile, patience_s
 
 Work = Callable[..., Iterator[Row]]
 _JOBS, _JOBS_A_SLOT = 300, 30
@@ -149,6 +151,18 @@ class _QueueSearcher(Searcher):
         """Nothing to restore."""
 
 
+class _InTurn(FIFOScheduler):
+    """Gives a worker that is free to a new job.
+
+    Tune's own choice is the job that has waited longest: one whose own worker is just starting, and would be stopped
+    for it. Where jobs are shorter than that start, most workers would never come up.
+    """
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """Choose nothing, so that what Tune does next decides: it lets workers that start alone."""
+        return None
+
+
 class _Watch(tune.Callback):
     """Stops Tune when Ctrl-C was pressed or there was a fault, and tells of lost workers."""
 
@@ -232,7 +246,7 @@ def run(
     if address and not up:
         progress.say(f"joining Ray at {address} ...")
         cluster.join(address)  # may take long, and leaves nothing behind: not under `noted`
-    with present(queue) as asked, noted(asked) as interrupt:
+    with present(queue) as asked, noted(asked) as interrupt, meanwhile(interrupt.check):
         if not (up or address):
             progress.say("starting Ray ...")
             cluster.start()
@@ -248,6 +262,7 @@ def run(
             "device": device,
             "folders": folders,
             "work": work,
+            "patience_s": patience_s(),
         }
         _fit(queue, progress, interrupt, given, slots)
 
@@ -289,6 +304,7 @@ def _tuner(searcher: _QueueSearcher, watch: _Watch, given: dict[str, Any], scrat
         ),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
+            scheduler=_InTurn(),
             num_samples=max(_JOBS, _JOBS_A_SLOT * at_once),
             max_concurrent_trials=at_once,
             reuse_actors=True,

@@ -2,6 +2,7 @@
 
 import faulthandler
 import json
+import os
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from ray import tune
 
 from prepe import custom, store
 from prepe.launch.job import Proposal
+from prepe.store import patience
 from prepe.sweep import Sweep
 
 GRACE_S = 5
@@ -23,6 +25,7 @@ class Job(tune.Trainable):
         self.sweep: Sweep = given["sweep"]
         self.results, self.device = store.default_root(given["results"]), str(given["device"])
         self.work = given["work"]
+        os.environ[patience.VARIABLE] = str(given["patience_s"])  # the driver's, wherever this is
         custom.look_in(given["folders"])
         torch.set_num_threads(self.sweep.resources.cpus)
         self.reset_config(config)

@@ -4,11 +4,11 @@ Parameters are one buffer, `(*members, parameters)`, so that members are trained
 inputs and activations are `(*members, batch, width)`.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -74,7 +74,7 @@ class Model(Protocol):
 
 def unpacked(flat: Tensor, layout: Layout) -> dict[str, Tensor]:
     """Return named views of parameters laid end to end, `(*members, parameters)`."""
-    parts = flat.split([int(np.prod(shape)) for _, shape in layout], dim=-1)
+    parts = flat.split([math.prod(shape) for _, shape in layout], dim=-1)
     return {name: part.view((*flat.shape[:-1], *shape)) for (name, shape), part in zip(layout, parts, strict=True)}
 
 

@@ -248,9 +248,10 @@ def _pulls(rows: Tensor, onto: Tensor, batch: int, power: int, scale: float) -> 
         scale: 0.5 if shifted, else 1.
     """
     ones = torch.ones_like(rows[:, :1])
-    ones[..., batch:] = 0
+    if batch < ones.shape[-1]:
+        ones[..., batch:] = 0
     right = torch.cat([rows, ones], dim=1)
-    left = torch.cat([rows * -scale, ones * (scale - 1)], dim=1)
+    left = right * _constant((-scale,) * rows.shape[1] + (scale - 1,), rows.dtype, rows.device).unsqueeze(-1)
     target = right if onto is rows else torch.cat([onto, ones], dim=1)
     # With its sign turned, one pass of `threshold` zeroes the near-identical pairs: y = y if y > -limit else 0.
     negated = threshold(torch.bmm(left.mT, right), -(1 - scale * 1e-5), 0.0, inplace=True)
@@ -261,10 +262,9 @@ def _integer_power(base: Tensor, exponent: int) -> Tensor:
     """base ** exponent by squaring, in one new buffer; the exponent is at least 1."""
     if exponent == 1:
         return base
-    result = base * base
-    for position, bit in enumerate(bin(exponent)[3:]):
-        if position:
-            result.mul_(result)
+    result = base.pow(2 + int(bin(exponent)[3]))  # two steps in one pass
+    for bit in bin(exponent)[4:]:
+        result.square_()
         if bit == "1":
             result.mul_(base)
     return result

@@ -1,7 +1,7 @@
 """Small files of a store in; a few large ones with the same rows out, while others read and write.
 
 A file is written that says in its footer of which compacted files it has the rows; then what it was made of is removed.
-Until that is done, readers see both, and pass over what they would see twice (see `read.parts`): rows of which there is
+Until that is done, readers see both, and pass over what they would see twice (see `parts`): rows of which there is
 a file of their own, and compacted files that another one stands for. So nothing is lost or doubled wherever it is
 killed, and the next run goes on from there. What is written anew meanwhile stays, and is what counts.
 """
@@ -12,7 +12,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,17 +23,24 @@ import pyarrow.dataset as ds
 from prepe.errors import PrepeError
 from prepe.store import files
 from prepe.store.find import running
-from prepe.store.read import Held, Parts, check_store, counted, distinct, footer, held, scanned, stems, while_folded
+from prepe.store.footer import FOLDS, SHARED, Held, footer
+from prepe.store.gone import while_folded
+from prepe.store.parts import Parts, counted, held, stems
+from prepe.store.patience import impatient, together
+from prepe.store.read import check_store, distinct
 from prepe.store.root import Root, is_remote
+from prepe.store.scan import count, scanned
 from prepe.store.schema import SCHEMAS
-from prepe.store.write import COMPACTED, FOLDS, KEYS, SHARED, put, serialize
+from prepe.store.write import COMPACTED, KEYS, put, serialize
 
 FULL_MB = 128.0
 _MB = 10**6
 _LOCK, _MARKS = "_compact.lock", "_compacting"
 _FORGOTTEN_S, _RENEWED_S = 300, 60
-_GROUP_BYTES = 32 * _MB
+_GROUP_BYTES = 16 * _MB
 _GROUP_ROWS = 1 << 17
+_PROPOSALS = 1 << 14
+"""So many of them a reader skips, or reads, at once: a sweep's are a small part of all."""
 _MOST_SHARED = 20_000
 _AT_ONCE = 16
 
@@ -105,7 +111,7 @@ def _is_of(stem: str, sweeps: Iterable[str]) -> bool:
 def _is_replaced(root: Root, table: str, every: tuple[list[Held], list[Held], list[Held]], folded: Held) -> bool:
     """Say whether a file that `compact` made has rows that do not count, since they were written anew."""
     *_, (rows, kept) = while_folded(lambda: counted(root, table, (every[0], every[1], [folded])))
-    return kept is not None and rows.count_rows(filter=kept) < rows.count_rows()
+    return kept is not None and count(rows, kept) < count(rows)
 
 
 def sweep_up(root: Root, table: str) -> None:
@@ -135,9 +141,10 @@ def _fold(root: Root, table: str, found: Parts, batch: Sequence[Held], shared: s
     others = [each for each in batch if each not in published]
     if table == "proposals" and (sweeps := running(root)):  # a driver that has started meanwhile
         others = [each for each in others if each.stem.endswith(COMPACTED) or not _is_of(each.stem, sweeps)]
-    with ThreadPoolExecutor(_AT_ONCE if is_remote(root) else 1) as pool:
-        for some in (published, others):
-            list(pool.map(lambda each: _remove(root, table, each.stem, states[each.stem]), some))
+    for some in (published, others):
+        together(
+            lambda each: _remove(root, table, each.stem, states[each.stem]), some, _AT_ONCE if is_remote(root) else 1
+        )
 
 
 def _remove(root: Root, table: str, stem: str, state: tuple[int, int] | None) -> None:
@@ -181,7 +188,8 @@ def replace(root: Root, table: str, compacted: Sequence[str], rows: pa.Table, sh
     rows = rows.sort_by([(key, "ascending") for key in keys])
     several = sorted(set(rows[first].unique().to_pylist()) & set(shared))
     tags = {FOLDS: json.dumps(list(compacted)), SHARED: json.dumps(several if len(several) <= _MOST_SHARED else None)}
-    group = min(_GROUP_ROWS, max(1000, int(_GROUP_BYTES / max(1.0, rows.nbytes / max(1, len(rows))))))
+    most = _PROPOSALS if table == "proposals" else _GROUP_ROWS
+    group = min(most, max(1000, int(_GROUP_BYTES / max(1.0, rows.nbytes / max(1, len(rows))))))
     name = f"{int(time.time()):x}-{secrets.token_hex(4)}{COMPACTED}"
     put(root, table, name, serialize(table, rows, tags, group))
 
@@ -265,7 +273,7 @@ def _renewed(renew: Callable[[], None]) -> Iterator[None]:
 
     def again() -> None:
         while not over.wait(_RENEWED_S):
-            with suppress(PrepeError):
+            with suppress(PrepeError), impatient():
                 renew()
 
     thread = threading.Thread(target=again, daemon=True)

@@ -14,26 +14,16 @@ import pyarrow.compute as pc
 from prepe.errors import PrepeError
 from prepe.store import compact, files
 from prepe.store.find import running
-from prepe.store.read import (
-    Gone,
-    Held,
-    by_kind,
-    check_rows,
-    check_store,
-    counted,
-    distinct,
-    faults_named,
-    footer,
-    name_of_row,
-    of_files,
-    scanned,
-    stems,
-    while_folded,
-)
+from prepe.store.footer import FOLDS, Held, footer
+from prepe.store.gone import Gone, while_folded
+from prepe.store.parts import by_kind, counted, name_of_row, stems
+from prepe.store.patience import Unanswered
+from prepe.store.read import check_store, distinct
 from prepe.store.removal import set_aside, take_out
 from prepe.store.root import Root
+from prepe.store.scan import check_rows, count, of_files, scanned
 from prepe.store.schema import SCHEMAS
-from prepe.store.write import COMPACTED, FOLDS, KEYS, put, serialize
+from prepe.store.write import COMPACTED, KEYS, put, serialize
 
 _UNFINISHED_S = 15 * 60
 """How long rows may belong to nothing yet: a worker writes a block's tables one after another."""
@@ -116,6 +106,8 @@ def _unreadable(root: Root, table: str, sound: list[Held]) -> Iterator[Finding]:
             check_rows(of_files(root, table, [held]))
         except Gone:
             continue
+        except Unanswered:
+            raise
         except PrepeError as error:
             fault = str(error).removeprefix(f"{files.place(root, table, name)}: ").partition(";")[0]
             newer = "written with schema" in fault
@@ -222,15 +214,13 @@ def _found(root: Root, table: str, sound: dict[str, _Kinds], where: pc.Expressio
     own, published, folded = sound[table]
     for each in (*own, *published, *folded):
         one = of_files(root, table, [each])
-        with faults_named(one):
-            count = one.count_rows(filter=where)
-        if count == 0:
+        if not (out := count(one, where)):
             continue
         state = files.state(root, table, f"{each.stem}.parquet")
         if state is None or time.time() - state[1] / 1e9 < (0 if each.stem.endswith(COMPACTED) else _UNFINISHED_S):
             continue
         mend = _call(take_out, root, table, where, aside=True, only=[each.stem])
-        yield Finding(f"{table}/{each.stem}.parquet", f"{count} rows {fault}", "set aside", mend=mend)
+        yield Finding(f"{table}/{each.stem}.parquet", f"{out} rows {fault}", "set aside", mend=mend)
 
 
 def _call(act: Callable[..., object], *arguments: object, **options: object) -> Callable[[], object]:

@@ -1,32 +1,33 @@
 """Names of files below a store in; their bytes in or out, on a local disk and in a bucket alike.
 
 A file appears whole or not at all. On a disk it is written in `<root>/.tmp`, synced and then moved. In a bucket it is
-one upload of a finished buffer, which the service shows when it is complete, and which its client tries again.
+one upload of a finished buffer, which the service shows when it is complete. A bucket that does not answer is waited
+for (see `patience`).
 """
 
 import os
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import pyarrow as pa
 from pyarrow import fs
 
 from prepe.errors import PrepeError
+from prepe.store.patience import first_line, patiently
 from prepe.store.root import Root, is_remote
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
+_T = TypeVar("_T")
 _TEMPORARY = ".tmp"
 _LEFT_BEHIND_S = 24 * 3600
 _LOCAL = fs.LocalFileSystem()
-_CONNECT_S, _ANSWER_S, _ATTEMPTS = 5, 20, 4
+_CONNECT_S, _ANSWER_S, _ATTEMPTS = 5, 20, 3
 _OPTIONS = ("endpoint_override", "region", "scheme")
 
 
@@ -52,13 +53,13 @@ def _bucket(uri: str) -> tuple[fs.FileSystem, str]:
     path = f"{parts.netloc}{parts.path}"
     try:
         if parts.scheme == "gs":
-            return fs.GcsFileSystem(retry_time_limit=timedelta(seconds=_ANSWER_S * _ATTEMPTS), **options), path
+            return fs.GcsFileSystem(retry_time_limit=timedelta(seconds=_ANSWER_S), **options), path
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
         if endpoint:
             options.setdefault("endpoint_override", endpoint)
         elif not {"endpoint_override", "region"} & set(options) and not os.environ.get("AWS_DEFAULT_REGION"):
-            with suppress(OSError):  # not to be had, as without a network: what fails next says so
-                options["region"] = fs.resolve_s3_region(parts.netloc)
+            with suppress(OSError):  # not to be had: what fails next says so
+                options["region"] = patiently(uri, "opened", lambda: fs.resolve_s3_region(parts.netloc))
         return fs.S3FileSystem(
             connect_timeout=_CONNECT_S,
             request_timeout=_ANSWER_S,
@@ -76,6 +77,11 @@ def place(root: Root, *names: str) -> str:
         return os.path.join(root, *names)
     uri, mark, options = os.fspath(root).partition("?")
     return "/".join((uri, *names)) + mark + options
+
+
+def place_in(system: fs.FileSystem, path: str) -> str:
+    """Return how a file of a file system that `opened` gave is called in messages."""
+    return path if isinstance(system, fs.LocalFileSystem) else f"{system.type_name.replace('gcs', 'gs')}://{path}"
 
 
 def listed(root: Root, folder: str) -> list[str]:
@@ -110,10 +116,8 @@ def sizes(root: Root, folder: str = "", *, recursive: bool = False) -> dict[str,
     """
     system, path = opened(root)
     above = f"{path}/{folder}".rstrip("/")
-    try:
-        found = system.get_file_info(fs.FileSelector(above, recursive=recursive, allow_not_found=True))
-    except (pa.ArrowException, OSError) as error:
-        raise PrepeError(f"{place(root, folder)}: cannot be listed: {first_line(error)}") from error
+    selected = fs.FileSelector(above, recursive=recursive, allow_not_found=True)
+    found = asked(root, (folder,), "listed", lambda: system.get_file_info(selected))
     return {
         str(PurePosixPath(each.path).relative_to(above)): each.size for each in found if each.type == fs.FileType.File
     }
@@ -126,10 +130,7 @@ def state(root: Root, *names: str) -> tuple[int, int] | None:
         PrepeError: the store does not answer.
     """
     system, path = opened(root)
-    try:
-        (info,) = system.get_file_info(["/".join((path, *names))])
-    except (pa.ArrowException, OSError) as error:
-        raise PrepeError(f"{place(root, *names)}: cannot be looked at: {first_line(error)}") from error
+    (info,) = asked(root, names, "looked at", lambda: system.get_file_info(["/".join((path, *names))]))
     return (info.size, info.mtime_ns) if info.type == fs.FileType.File else None
 
 
@@ -175,12 +176,12 @@ def _write(root: Root, names: tuple[str, ...], content: pa.Buffer | bytes) -> No
 
 def _upload(root: Root, names: tuple[str, ...], content: pa.Buffer | bytes) -> None:
     system, path = opened(root)
-    key = "/".join((path, *names))
-    try:
-        with system.open_output_stream(key) as stream:
+
+    def upload() -> None:
+        with system.open_output_stream("/".join((path, *names))) as stream:
             stream.write(content)  # the service takes all of it or none; what is there now may be another writer's
-    except (pa.ArrowException, OSError) as error:
-        raise PrepeError(f"{place(root, *names)}: cannot be written: {first_line(error)}") from error
+
+    asked(root, names, "written", upload)
 
 
 def get(root: Root, *names: str) -> bytes | None:
@@ -190,13 +191,15 @@ def get(root: Root, *names: str) -> bytes | None:
         PrepeError: it cannot be read.
     """
     system, path = opened(root)
-    try:
-        with system.open_input_file("/".join((path, *names))) as stream:
-            return bytes(stream.read())
-    except FileNotFoundError:
-        return None
-    except (pa.ArrowException, OSError) as error:
-        raise PrepeError(f"{place(root, *names)}: cannot be read: {first_line(error)}") from error
+
+    def download() -> bytes | None:
+        try:
+            with system.open_input_file("/".join((path, *names))) as stream:
+                return bytes(stream.read())
+        except FileNotFoundError:
+            return None
+
+    return asked(root, names, "read", download)
 
 
 def remove(root: Root, *names: str) -> None:
@@ -206,7 +209,12 @@ def remove(root: Root, *names: str) -> None:
         PrepeError: it cannot be removed.
     """
     system, path = opened(root)
-    _done(root, names, "removed", lambda: system.delete_file("/".join((path, *names))))
+
+    def delete() -> None:
+        with suppress(FileNotFoundError):
+            system.delete_file("/".join((path, *names)))
+
+    asked(root, names, "removed", delete)
 
 
 def move(root: Root, source: tuple[str, ...], target: tuple[str, ...]) -> None:
@@ -217,23 +225,35 @@ def move(root: Root, source: tuple[str, ...], target: tuple[str, ...]) -> None:
     """
     system, path = opened(root)
     old, new = "/".join((path, *source)), "/".join((path, *target))
-    if not is_remote(root):
-        _done(root, target, "made", lambda: _make(Path(new).parent))
-    _done(root, source, "moved", lambda: system.move(old, new))
-
-
-def _done(root: Root, names: tuple[str, ...], what: str, act: "Callable[[], object]") -> None:
-    try:
-        act()
-    except FileNotFoundError:
+    if is_remote(root):
+        asked(root, source, "moved", lambda: system.copy_file(old, new))
+        remove(root, *source)
         return
+
+    def rename() -> None:
+        _make(Path(new).parent)
+        with suppress(FileNotFoundError):
+            system.move(old, new)
+
+    asked(root, source, "moved", rename)
+
+
+def asked(root: Root, names: tuple[str, ...], what: str, act: Callable[[], _T]) -> _T:
+    """Do something to a file or folder of a store, and return what that gives; a bucket is waited for.
+
+    Args:
+        root: the store.
+        names: what it is done to, by its path below the store.
+        what: what is to become of it, such as `"read"`.
+        act: does it, and may be done any number of times.
+
+    Raises:
+        PrepeError: it cannot be done.
+    """
+    try:
+        return patiently(place(root, *names), what, act)
     except (pa.ArrowException, OSError) as error:
         raise PrepeError(f"{place(root, *names)}: cannot be {what}: {first_line(error)}") from error
-
-
-def first_line(error: BaseException) -> str:
-    """Return what an error says, without what follows in further lines."""
-    return str(error).strip().split("\n")[0].rstrip(".")
 
 
 def _clean(folder: Path) -> None:

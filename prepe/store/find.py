@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 from prepe.catalog import unknown
 from prepe.errors import PrepeError
 from prepe.store import files
-from prepe.store.read import check_store, first_block, parts_compacted, read, rows_of, stems, while_folded
+from prepe.store.gone import while_folded
+from prepe.store.parts import parts_compacted, stems
+from prepe.store.read import check_store, first_block, last_version, read, rows_of
 from prepe.store.root import Root
 from prepe.store.schema import SCHEMAS
-from prepe.store.views import last_version
 
 _SILENT_S = 60.0
 """After how long a driver that says it runs, every ten seconds, was killed."""

@@ -14,8 +14,13 @@ from prepe.errors import PrepeError
 from prepe.store import files
 from prepe.store.compact import alone, replace, shared_blocks, sweep_up
 from prepe.store.find import running, sweep_named, trial_named
-from prepe.store.read import Held, check_store, faults_named, held, of_files, read, scanned, while_folded
+from prepe.store.footer import Held
+from prepe.store.gone import while_folded
+from prepe.store.parts import held
+from prepe.store.read import check_store, read
 from prepe.store.root import Root
+from prepe.store.scan import count as counted
+from prepe.store.scan import of_files, scanned
 from prepe.store.write import COMPACTED, put, serialize
 
 ASIDE = "_aside"
@@ -107,9 +112,7 @@ def take_out(
     count = 0
     for each in (each for kind in every for each in kind if only is None or each.stem in only):
         one = of_files(root, table, [each])
-        with faults_named(one):
-            out = one.count_rows(filter=where)
-        if out:
+        if out := counted(one, where):
             count += out
             _take(root, table, each, scanned(one), where, aside)
     return count

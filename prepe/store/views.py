@@ -1,6 +1,6 @@
 """What SQL sees of a store: views over the stored tables, in which a sweep's trials have just that sweep's members.
 
-A view with a column `sweep` shows the last version of each sweep's file alone (see `last_version`), but for
+A view with a column `sweep` shows the last version of each sweep's file alone (see `read.last_version`), but for
 `proposals`, which has every row. Its `variant` is the one of the file that the trial is made of, or null. What is
 stored twice, as a block of seeds that two sweeps wrote at once, or a trial that two sweeps published, counts once. What
 trials cost is what the blocks did that have members of the sweep. A stored table `t` is known here as `_t`.
@@ -9,18 +9,22 @@ trials cost is what the blocks did that have members of the sweep. A stored tabl
 import json
 from collections.abc import Collection, Iterable, Mapping
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from prepe.catalog import EFFECT_METRICS, MEMBER_METRICS
-from prepe.store.read import Held, counted, held, of_files, read, rows_of
+from prepe.store.footer import SHARED, Held
+from prepe.store.parts import counted, held
+from prepe.store.read import last_version, read, rows_of
 from prepe.store.root import Root
+from prepe.store.scan import of_files
 from prepe.store.schema import SCHEMAS
-from prepe.store.write import KEYS, SHARED
+from prepe.store.write import KEYS
+
+if TYPE_CHECKING:
+    import duckdb
 
 NEEDS: dict[str, tuple[str, ...]] = {
     "proposals": ("proposals",),
@@ -44,6 +48,7 @@ _LAST = ("digest", "first_seed", "generation", "goals", "constraints", "rungs", 
 _IN_MEMORY = 200_000
 """Up to so many rows a table is read whole; of larger ones, and of those with lists in them, a query scans what it
 needs."""
+_FEW_FILES = 50
 _WIDE = ("models", "history", "snapshots", "checkpoints", "items")
 _WITH_POINTS = frozenset(("proposals", "trials"))
 """Views with the parameters and objectives of proposals, which take long to unpack."""
@@ -71,11 +76,12 @@ def tables(views: Collection[str]) -> list[str]:
 
 
 def create(
-    con: duckdb.DuckDBPyConnection,
+    con: "duckdb.DuckDBPyConnection",
     root: Root,
     views: Collection[str],
     declared: Iterable[Mapping[str, Any]] = (),
     trial: str | None = None,
+    once: bool = False,
 ) -> None:
     """Make these views, and those that can be had from the same tables, in a connection.
 
@@ -85,6 +91,7 @@ def create(
         views: of `NEEDS`.
         declared: points of search spaces, whose parameters are fields of `params` even where no stored trial has them.
         trial: the only one whose rows are wanted; reading it alone is quick in any store.
+        once: a single query follows, so that many files are better read with it, and then only what it needs.
 
     Raises:
         PrepeError: naming a file of a needed table that is damaged, foreign or of a newer schema.
@@ -92,7 +99,7 @@ def create(
     stored = tables(views)
     for table in stored:
         if table != "proposals":
-            _make_known(con, root, table, trial)
+            _make_known(con, root, table, trial, once)
     points = bool(_WITH_POINTS & set(views))
     if "proposals" in stored:
         proposals = _proposals(root, trial, None if points else [*_OF_SHARES, "number", "digest", "params", "created"])
@@ -114,14 +121,15 @@ def _proposals(root: Root, trial: str | None, columns: list[str] | None) -> pa.T
     return read(root, "proposals", pc.field("sweep").isin(sweeps), columns, names)
 
 
-def _make_known(con: duckdb.DuckDBPyConnection, root: Root, table: str, trial: str | None) -> None:
+def _make_known(con: "duckdb.DuckDBPyConnection", root: Root, table: str, trial: str | None, once: bool) -> None:
     """Make a stored table `t` known as `_t`, and as `_t_once` without what stands in it twice."""
     shared: list[str] | None = None
     if trial is not None and KEYS[table][0] == "trial":
         con.register(f"_{table}", read(root, table, pc.field("trial") == trial, names=f"{trial}-*"))
     else:
         every = held(root, table)
-        if table in _WIDE or sum(each.rows for kind in every for each in kind) > _IN_MEMORY:
+        rows = sum(each.rows for kind in every for each in kind)
+        if table in _WIDE or rows > _IN_MEMORY or (once and len(every[0]) > _FEW_FILES):
             shared = _scan(con, root, table, every)
         else:
             con.register(f"_{table}", rows_of(counted(root, table, every)))
@@ -132,7 +140,7 @@ def _make_known(con: duckdb.DuckDBPyConnection, root: Root, table: str, trial: s
 
 
 def _scan(
-    con: duckdb.DuckDBPyConnection, root: Root, table: str, every: tuple[list[Held], list[Held], list[Held]]
+    con: "duckdb.DuckDBPyConnection", root: Root, table: str, every: tuple[list[Held], list[Held], list[Held]]
 ) -> list[str] | None:
     """Make a stored table known whose files are read with each query.
 
@@ -155,35 +163,6 @@ def _scan(
     return sorted({each.stem.partition("-")[0] for each in own}.union(*tags))
 
 
-def last_version(proposals: pa.Table) -> pa.Table:
-    """Keep the proposals that belong to the version of their sweep's file of which a row was written last.
-
-    Of several rows of one proposal, as after a run into a store that others were published to, the last one is kept.
-    """
-    every = proposals.select(["sweep", "digest", "trial"])
-    doubled = pc.count_distinct(every["trial"]).as_py() < len(every)  # else no proposal stands twice
-    versions = every.group_by(["sweep", "digest"]).aggregate([])
-    several = pc.count_distinct(versions["sweep"]).as_py() < len(versions)
-    if not doubled and not several:
-        return proposals
-    place = pa.array(np.arange(len(proposals)))
-    at = pc.fill_null(proposals["created"].cast(pa.int64()), 0)
-    order = pc.sort_indices(pa.table({"at": at, "place": place}), [("at", "ascending"), ("place", "ascending")])
-    rows = proposals.select(["sweep", "digest", "number", "trial"]).append_column("place", place).take(order)
-    places = rows["place"]
-    if doubled:
-        keys = ["sweep", "number", "trial"]
-        places = rows.group_by(keys, use_threads=False).aggregate([("place", "last")])["place_last"]
-    found = proposals.take(places.combine_chunks().sort())
-    if not several:
-        return found
-    newest = rows.group_by("sweep", use_threads=False).aggregate([("place", "last")])["place_last"]
-    last = proposals.take(newest)
-    digest = dict(zip(last["sweep"].to_pylist(), last["digest"].to_pylist(), strict=True))
-    pairs = zip(found["sweep"].to_pylist(), found["digest"].to_pylist(), strict=True)
-    return found.filter(pa.array([digest[sweep] == own for sweep, own in pairs], pa.bool_()))
-
-
 def _proposed(proposals: pa.Table, declared: list[Mapping[str, Any]], points: bool = True) -> pa.Table:
     """Return the proposals with their variant, and if wanted, parameters as a struct and each objective as a column."""
     texts = proposals["params"]
@@ -200,9 +179,10 @@ def _proposed(proposals: pa.Table, declared: list[Mapping[str, Any]], points: bo
 
 def _variants(params: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Return the variant that each of some parameters, as JSON, names; most name none, which is quick to see."""
-    named = pc.fill_null(pc.match_substring(params, '"variant"'), False)
-    if not pc.any(named).as_py():
+    written = [each.buffers()[2] for each in params.chunks if len(each)]
+    if not any(each and b'"variant"' in each.to_pybytes() for each in written):  # quicker than row by row
         return pa.nulls(len(params), pa.string())
+    named = pc.fill_null(pc.match_substring(params, '"variant"'), False)
     found = [json.loads(each).get("variant") for each in params.filter(named).to_pylist()]
     texts = pa.array([name if isinstance(name, str) else None for name in found], pa.string())
     return pc.replace_with_mask(pa.nulls(len(params), pa.string()), named.combine_chunks(), texts)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from prepe.errors import PrepeError
 from prepe.store import files
+from prepe.store.footer import signed
 from prepe.store.root import Root, is_remote
 from prepe.store.schema import SCHEMAS
 
@@ -32,11 +33,6 @@ KEYS: dict[str, tuple[str, ...]] = {
 COMPACTED = ".all"
 """How the stem of a file ends that holds what once were many files; theirs are named `<trial or model>-<block>`, and
 `<sweep>-<trial>` of proposals."""
-SHARED = "prepe_shared"
-"""A tag in the footer of a file that `compact` made: the trials or models of it that have rows in several blocks, here
-or in other files, as JSON; or null where those are too many to say."""
-FOLDS = "prepe_folds"
-"""A tag in the footer of a file that `compact` made: the compacted files whose rows it has in their place, as JSON."""
 _NAME = re.compile(r"[A-Za-z0-9-][A-Za-z0-9_.-]*")
 
 
@@ -75,8 +71,28 @@ def serialize(
     held = conform(table, rows)
     if tags:
         held = held.replace_schema_metadata({**(held.schema.metadata or {}), **tags})
-    pq.write_table(held, content, compression="zstd", write_page_checksum=True, row_group_size=group_rows)
-    return content.getvalue()
+    pq.write_table(
+        held,
+        content,
+        compression="zstd",
+        write_page_checksum=True,
+        row_group_size=group_rows,
+        use_dictionary=_repeated(held.schema),
+    )
+    return signed(content.getvalue())
+
+
+def _repeated(schema: pa.Schema) -> list[str]:
+    """Return the columns, by their path in Parquet, in which values stand again: all but those of measured numbers."""
+    found = []
+    for field in schema:
+        if pa.types.is_map(field.type):
+            found.append(f"{field.name}.key_value.key")
+            if not pa.types.is_floating(field.type.item_type):
+                found.append(f"{field.name}.key_value.value")
+        elif not pa.types.is_floating(field.type):
+            found.append(field.name)
+    return found
 
 
 def put(root: Root, table: str, name: str, content: pa.Buffer) -> Root:

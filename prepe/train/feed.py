@@ -61,8 +61,10 @@ class _Phase:
         self.start, self.place, self.whole, self.weighs = start, place, part.draw == "all", part.weigh
         self.source = Source(part, self.task, (own and own.batch_size) or training.schedule.batch_size)
         self.width = self.source.size(0)
-        self.inputs = torch.from_numpy(self.task.train.inputs.astype(np.float32)).to(place)
-        self.targets = torch.from_numpy(self.task.train.targets.astype(np.float32)).to(place)
+        self.inputs, self.targets = (
+            torch.from_numpy(each.astype(np.float32)).to(place).mT.contiguous()
+            for each in (self.task.train.inputs, self.task.train.targets)
+        )
         self.same = self.task.train.inputs is self.task.train.targets
         self.chances = {name: each.astype(np.float32) for name, each in self.task.label_probability.items()}
         self._drawn = 0
@@ -77,9 +79,15 @@ class _Phase:
 
     def columns(self, index: np.ndarray) -> Batch:
         """Return `inputs` and `targets` of some items, `(..., width, batch)` for an index `(..., batch)`."""
-        where = torch.from_numpy(np.array(index)).to(self.place)  # a copy, since it may be read-only
-        x = self.inputs[where].mT.contiguous()
-        return {"inputs": x, "targets": x if self.same else self.targets[where].mT.contiguous()}
+        where = torch.from_numpy(np.array(index)).to(self.place).unsqueeze(-2)  # a copy, since it may be read-only
+        x = _gathered(self.inputs, where)
+        return {"inputs": x, "targets": x if self.same else _gathered(self.targets, where)}
+
+
+def _gathered(columns: Tensor, where: Tensor) -> Tensor:
+    """Pick items, `(width, items)` by an index `(..., 1, batch)`: half a dozen times as fast as `items[index]`."""
+    lead, batch = where.shape[:-2], where.shape[-1]
+    return torch.gather(columns.expand(*lead, *columns.shape), -1, where.expand(*lead, len(columns), batch))
 
 
 class Feed:
@@ -211,8 +219,9 @@ class Feed:
             heavy = heavy / heavy.sum(-1, keepdims=True)
             columns["weight"] = torch.from_numpy(heavy.astype(np.float32)).to(self.place)
         columns = self._with_shares(columns, labels)
-        steps = range(stop - start)
-        return [{name: each[i if len(each) > 1 else 0] for name, each in columns.items()} for i in steps], labels
+        steps = stop - start
+        each_step = [each.unbind() if len(each) > 1 else [each[0]] * steps for each in columns.values()]
+        return [dict(zip(columns, batch, strict=True)) for batch in zip(*each_step, strict=True)], labels
 
     def _spread(self, each: Tensor) -> Tensor:
         """Repeat what the seeds have for every training of the pack, along the members: dimension -3."""

@@ -105,6 +105,7 @@ class _Moment:
         update: its place, from 0.
         values: of the schedule's parameters.
         weights: of the parts of the loss.
+        active: the parts that have weight for any member, and reconstruction.
         numbers: Adam's step size and epsilon, then the weights, where training is.
         steps, running: the members' steps of the schedule and whether they still go on; None where all are at `update`.
         acted: rule -> how often it has acted.
@@ -113,6 +114,7 @@ class _Moment:
     update: int
     values: np.ndarray
     weights: np.ndarray
+    active: list[int]
     numbers: Tensor
     steps: np.ndarray | None = None
     running: np.ndarray | None = None
@@ -171,8 +173,7 @@ class _Run:
                 break
             done = moment.update + 1
             self._pass_marks(moment)
-            active = [i for i in range(len(self.parts)) if i == 0 or moment.weights[i].any()]
-            update, rows = self._prepared(active, batch)
+            update, rows = self._prepared(moment.active, batch)
             running = None if moment.running is None else torch.from_numpy(moment.running).to(self.place)
             update(batch, moment.numbers if rows is None else moment.numbers[rows], running)
             alive = self.state.alive
@@ -235,7 +236,8 @@ class _Run:
         step_size, epsilon = self.corrections[start : start + len(values)].T[..., None]
         adam = np.stack([values[:, self.names.index("lr")] * step_size, ones * epsilon], axis=1)
         numbers = torch.from_numpy(np.concatenate([adam, weights], axis=1).astype(np.float32)).to(self.place)
-        return [_Moment(start + i, values[i], weights[i], numbers[i]) for i in range(len(values))]
+        active = [[i for i, some in enumerate(row) if some or i == 0] for row in np.any(weights, axis=-1).tolist()]
+        return [_Moment(start + i, values[i], weights[i], active[i], numbers[i]) for i in range(len(values))]
 
     def _tabled(self, start: int, stop: int) -> np.ndarray:
         """Return the schedules' values, `(updates, parameters, members)`, or 1 for members where all are alike."""

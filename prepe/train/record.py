@@ -98,22 +98,31 @@ class LabelCounter:
         self._start, self._by_step = start, {}
         if not labels:
             return
-        drawn = {label: each > 0 for label, each in labels.items()}
+        drawn = {label: each.astype(bool, copy=False) for label, each in labels.items()}
         used = {
             label: each & ((weights[:, self.listening[label]] != 0).any(1) | (label in self._routed))[..., None]
             for label, each in drawn.items()
         }
         for counts, groups in ((self.drawn, drawn), (self.used, used)):
-            each_and_any = {**groups, "any": np.logical_or.reduce(list(groups.values()))}
-            for label, group in each_and_any.items():
+            for label, by_step in _counted(groups).items():
                 if counts is self.drawn:
-                    self._by_step[label] = counts[label] + np.cumsum(group.sum(-1), axis=0)
-                counts[label] += group.sum((0, 2))
+                    self._by_step[label] = counts[label] + np.cumsum(by_step, axis=0)
+                counts[label] += by_step.sum(0)
 
     def until(self, step: int) -> Iterator[tuple[str, np.ndarray]]:
         """Give each label's draws up to and including a step of those counted last, `(members,)`."""
         for label, counts in self._by_step.items():
             yield label, counts[step - self._start]
+
+
+def _counted(groups: Labels) -> dict[str, np.ndarray]:
+    """Return how many of each batch carry each label, `(steps, members)`, and as `any` how many carry one at least."""
+    counts = {label: each.sum(-1) for label, each in groups.items()}
+    if len(groups) == 1:
+        (counts["any"],) = counts.values()
+    else:
+        counts["any"] = np.logical_or.reduce(list(groups.values())).sum(-1)
+    return counts
 
 
 class Losses:
@@ -132,32 +141,29 @@ class Losses:
         self.first = 0 if every_part else max(0, updates - _FINAL_UPDATES)
         self.totals = torch.full((updates, members), torch.nan, device=place)
         self.parts = torch.full((updates - self.first, len(names), members), torch.nan, device=place)
-        self._new = torch.zeros(_NOTED_AT_ONCE, len(names), members, device=place)
-        self._counting = torch.zeros(_NOTED_AT_ONCE, members, dtype=torch.bool, device=place)
-        self._weights = torch.zeros_like(self._new)
-        self._noted, self._flushed = 0, 0
+        self._noted: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._flushed = 0
 
     def note(self, parts: Tensor, weights: Tensor, counting: Tensor) -> None:
         """Note the next update's parts, `(parts, members)`, their weights, and the members for which they count."""
-        self._new[self._noted] = parts
-        self._weights[self._noted] = weights
-        self._counting[self._noted] = counting
-        self._noted += 1
-        if self._noted == _NOTED_AT_ONCE:
+        self._noted.append((parts.clone(), weights, counting.clone()))
+        if len(self._noted) == _NOTED_AT_ONCE:
             self.flush()
 
     def flush(self) -> None:
         """Work up what was noted: a part without weight, or of a member that has stopped, is no number."""
-        n, start = self._noted, self._flushed
-        weights, counting = self._weights[:n], self._counting[:n]
-        parts = torch.where(weights > 0, self._new[:n], 0)
+        if not self._noted:
+            return
+        n, start = len(self._noted), self._flushed
+        parts, weights, counting = (torch.stack(each) for each in zip(*self._noted, strict=True))
+        parts = torch.where(weights > 0, parts, 0)
         total = sum((parts * weights).unbind(1))  # one by one: a sum is rounded by how many members there are
         self.totals[start : start + n] = torch.where(counting, total, torch.nan)
         seen = torch.where(counting.unsqueeze(1) & (weights > 0), parts, torch.nan)
         skip = max(0, self.first - start)
         if skip < n:
             self.parts[start + skip - self.first : start + n - self.first] = seen[skip:]
-        self._flushed, self._noted = start + n, 0
+        self._flushed, self._noted = start + n, []
 
     def final_parts(self, broken: np.ndarray) -> dict[str, np.ndarray]:
         """Return each part's mean over a member's last 200 updates, those in which it had weight."""

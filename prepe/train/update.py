@@ -4,6 +4,7 @@ Source: Kingma and Ba, arXiv:1412.6980, for Adam; arXiv:2512.12469 for the loss.
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -26,9 +27,8 @@ class State:
 
     def __init__(self, params: Tensor, parts: int) -> None:
         members, place = len(params), params.device
-        self.params = params.requires_grad_()
-        self.mean = torch.zeros_like(params, requires_grad=False)
-        self.square = torch.zeros_like(params, requires_grad=False)
+        self.params = params
+        self.mean, self.square = torch.zeros_like(params), torch.zeros_like(params)
         self.alive = torch.ones(members, dtype=torch.bool, device=place)
         self.survived = torch.zeros(members, dtype=torch.int64, device=place)
         self.parts = torch.zeros(parts, members, device=place)
@@ -65,23 +65,40 @@ class Update:
     ) -> None:
         self.model, self.terms, self.state, self.captured, self.routes = model, terms, state, captured, routes
         self.rows = rows if rows != list(range(len(state.parts))) else None
+        # Views of the buffer, made once: what autograd differentiates by is these, and not how they lie in it.
+        self.params = {name: each.requires_grad_() for name, each in model.unpack(state.params.detach()).items()}
+        self._leaves = list(self.params.values())
 
     def __call__(self, batch: Batch, scalars: Tensor, running: Tensor | None = None) -> None:
         step_size, epsilon, weights = scalars[0], scalars[1], scalars[2:]
-        parts = torch.stack(self.loss_parts(batch))
-        (gradient,) = torch.autograd.grad(parts, self.state.params, weights.expand_as(parts))
+        parts, gradient = self.parts_and_gradient(batch, weights)
         with torch.no_grad():
             self._watch(parts, gradient, weights, running)
             moving = self.state.alive if running is None else self.state.alive & running
             self._adam(gradient, step_size, epsilon, moving)
 
-    def loss_parts(self, batch: Batch) -> list[Tensor]:
-        """Return reconstruction error and every active term, each `(members,)`."""
-        params = self.model.unpack(self.state.params)
+    def parts_and_gradient(self, batch: Batch, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Return reconstruction error and every active term, `(parts, members)`, and the gradient by all parameters.
+
+        Args:
+            batch: what the members learn from.
+            weights: of the parts in the loss that is differentiated, `(parts, members or 1)`.
+        """
+        sums, counts = self._sums(batch)
+        over = _column(tuple(counts), sums.dtype, sums.device)
+        # One number a member also where all are alike: products are rounded by how the gradient lies in memory.
+        gradients = torch.autograd.grad(sums, self._leaves, weights.expand_as(sums) / over, materialize_grads=True)
+        return sums.detach() / over, torch.cat([each.reshape(len(each), -1) for each in gradients], dim=-1)
+
+    def _sums(self, batch: Batch) -> tuple[Tensor, list[int]]:
+        """Return what each part of the loss adds up, `(parts, members)`, and the number by which it is to be divided.
+
+        Divided afterwards, all at once; and the gradient of a sum is a view, that of a mean a new tensor.
+        """
         inputs, targets = batch["inputs"].mT, batch["targets"].mT
         edits = {route.site: _routed([each for each in self.routes if each.site == route.site], batch)
                  for route in self.routes}  # fmt: skip
-        forward = self.model(params, inputs, edits)
+        forward = self.model(self.params, inputs, edits)
         for x in (forward.outputs, *forward.sites.values()):
             if x.requires_grad:
                 x.register_hook(_in_one_layout)
@@ -91,27 +108,25 @@ class Update:
             forward.outputs,
             forward.sites,
             {key.removeprefix("label:"): value for key, value in batch.items() if key.startswith("label:")},
-            lambda z: self.model.decode(params, z),
+            lambda z: self.model.decode(self.params, z),
             self.model.unit_sites,
             self.captured,
-            lambda x, site: self.model(params, x).sites[site],
+            lambda x, site: self.model(self.params, x).sites[site],
         )
         weight = batch.get("weight")
-        # Sums, divided by a number afterwards: the gradient of a sum is a view, that of a mean a new tensor.
         errors = mse_loss(forward.outputs, targets, reduction="none")
-        if weight is None:
-            parts = [errors.sum((-2, -1)) / targets[0].numel()]
-        else:
-            parts = [(errors.sum(-1) * weight).sum(-1) / targets[0].numel()]
+        sums = [errors.sum((-2, -1)) if weight is None else (errors.sum(-1) * weight).sum(-1)]
+        counts = [targets[0].numel()]
         for name, (term, penalty) in self.terms.items():
             each, share = penalty(context), batch.get(f"share:{name}")
             if share is not None:
-                parts.append((each * share).sum(-1))
+                sums.append((each * share).sum(-1))
             elif weight is not None and term.per_sample:
-                parts.append((each * weight).sum(-1) / each.shape[-1])
+                sums.append((each * weight).sum(-1))
             else:
-                parts.append(each.sum(-1) / each.shape[-1])
-        return parts
+                sums.append(each.sum(-1))
+            counts.append(1 if share is not None else each.shape[-1])
+        return torch.stack(sums), counts
 
     def _watch(self, parts: Tensor, gradient: Tensor, weights: Tensor, running: Tensor | None) -> None:
         """Keep the loss of members that live; one whose loss or gradient is not finite dies, and its last loss stays.
@@ -127,18 +142,26 @@ class Update:
         else:
             for row, part in zip(self.rows, parts, strict=True):
                 torch.where(state.alive, part, state.parts[row], out=state.parts[row])
-        sound = torch.isfinite(parts).all(0) & torch.isfinite(gradient.sum(-1))
+        sound = torch.isfinite(torch.cat([parts, gradient.sum(-1).unsqueeze(0)])).all(0)
         state.alive &= sound if running is None else sound | ~running
         state.survived += state.alive
 
     def _adam(self, gradient: Tensor, step_size: Tensor, epsilon: Tensor, moving: Tensor) -> None:
         """Apply Adam; both bias corrections are in `step_size` and `epsilon`, and a member not moving stands still."""
         state = self.state
-        gradient.masked_fill_(~moving.unsqueeze(-1), 0.0)
+        if gradient.is_cuda or not moving.all():  # nearly always all do; but a captured graph cannot ask
+            gradient.masked_fill_(~moving.unsqueeze(-1), 0.0)
+            step_size = step_size * moving
         state.mean.lerp_(gradient, 1 - BETA1)
         state.square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
-        change = state.mean * (step_size * moving).unsqueeze(-1)
+        change = state.mean * step_size.unsqueeze(-1)
         state.params.addcdiv_(change, state.square.sqrt().add_(epsilon.unsqueeze(-1)), value=-1)
+
+
+@cache
+def _column(values: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return numbers as a column, made once: a copy to a device cannot be captured in a CUDA graph."""
+    return torch.tensor(values, dtype=dtype, device=device).unsqueeze(-1)
 
 
 def _routed(routes: Sequence[Route], batch: Batch) -> Edit:
@@ -156,13 +179,14 @@ def _routed(routes: Sequence[Route], batch: Batch) -> Edit:
     return edit
 
 
-def _in_one_layout(gradient: Tensor) -> Tensor:
-    """Return a gradient with the batch last in memory, as activations lie.
+def _in_one_layout(gradient: Tensor) -> Tensor | None:
+    """Return a gradient with the batch last in memory, as activations lie; None if it lies so already.
 
     It comes as the terms that have it leave it, and products are rounded by that; so a member's would depend on the
     terms of trainings that share its batch.
     """
-    return gradient.mT.contiguous().mT
+    across = gradient.mT
+    return None if across.is_contiguous() else across.contiguous().mT
 
 
 def captured_graph(update: Update, state: State) -> Callable[[Batch, Tensor, Tensor | None], None]:

@@ -2,7 +2,8 @@
 
 ``make bench`` prints a table and writes results/bench.json. It takes about ten minutes on two idle cores;
 ``--part training`` or ``--part sweep`` does half of it and keeps the other half's numbers. ``--part tune`` is in
-neither: 100 and 1 000 trials that take no time, or as many as ``--trials`` says.
+neither: 100 and 1 000 trials that take no time, or as many as ``--trials`` says. ``--part cluster`` prints a model of a
+large cluster in seconds, of costs that ``--part costs`` measures in minutes; see docs/scale.md.
 
 Seconds are CPU seconds of one process kept to one thread, but for names with ``wall``. Comparators run in turn with
 prepe, each in a process of its own, so that a drift of the machine's speed meets all of them.
@@ -28,6 +29,7 @@ from tests.bench import big_store
 OUTPUT = Path("results/bench.json")
 ROUNDS = 3
 TRIALS, MEMBERS = 40, 32
+PARTS = ["training", "sweep", "tune", "store", "costs", "cluster", "all"]
 MEANINGS = {
     "cpu_s_per_member": "CPU seconds of one member of 2.9.1 among 60",
     "plain_s_per_member": "the same, plain nn.Module loop, one seed",
@@ -190,10 +192,14 @@ def _checked(path: Path, text: str, members: int) -> Path:
 def main() -> None:
     """Measure, print a table, and write results/bench.json."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--part", choices=["training", "sweep", "tune", "store", "all"], default="all")
+    parser.add_argument("--part", choices=PARTS, default="all")
     parser.add_argument("--trials", type=int, nargs="*", default=[100, 1000], help="sizes for --part tune")
     options = parser.parse_args()
     os.environ.pop("PREPE_RESULTS", None)
+    if options.part in ("costs", "cluster"):
+        command = {"costs": ["costs"], "cluster": ["cluster_report", "docs/scale.md"]}[options.part]
+        module, *arguments = command
+        raise SystemExit(subprocess.run([sys.executable, "-m", f"tests.bench.{module}", *arguments]).returncode)
     result = json.loads(OUTPUT.read_text(encoding="utf-8")) if OUTPUT.exists() else {}
     if options.part in ("training", "all"):
         result |= training()

@@ -41,11 +41,12 @@ def no_work(of: Sweep, proposals: list[Proposal], results: store.Root, device: s
 
 
 class Seen(Progress):
-    """Notes when trials end and how much memory this process has then."""
+    """Notes when trials end, and how much processor time and memory this process has used by then."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given, Console(file=io.StringIO(), force_terminal=True))
         self.at: list[float] = []
+        self.cpu: list[float] = []
         self.memory: list[int] = []
 
     def finished(self, row: Row) -> None:
@@ -53,6 +54,7 @@ class Seen(Progress):
             gc.collect()
         self.members[row["trial"]] = row["members"]
         self.at.append(time.perf_counter())
+        self.cpu.append(time.process_time())
         self.memory.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
 
 
@@ -90,13 +92,15 @@ def main() -> None:
     first = options.trials // 5  # until then the processes start, and all of what is needed is loaded
     trials = options.trials - first
     last = seconds[-3 * LAST :]
-    late = seen.at[-min(trials, 600) :]
+    late = min(trials, 600)
     print(
         json.dumps(
             {
                 "trials": len(seen.at),
                 "ms_per_trial": 1000 * (seen.at[-1] - seen.at[first - 1]) / trials,
-                "ms_at_end": 1000 * (late[-1] - late[0]) / (len(late) - 1),
+                "ms_at_end": 1000 * (seen.at[-1] - seen.at[-late]) / (late - 1),
+                "cpu_ms_per_trial": 1000 * (seen.cpu[-1] - seen.cpu[first - 1]) / trials,
+                "cpu_ms_at_end": 1000 * (seen.cpu[-1] - seen.cpu[-late]) / (late - 1),
                 "kb_per_trial": (seen.memory[-1] - seen.memory[first - 1]) / 1000 / trials,
                 "sampler_ms_per_trial": 1000 * sum(seconds) / options.trials,
                 "sampler_ms_at_end": 1000 * sum(last) / (len(last) / 3),

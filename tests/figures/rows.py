@@ -149,10 +149,17 @@ OBJECTIVES = [
 ]
 
 
-def search(n: int = 40, failed: tuple[int, ...] = (5,), lost: tuple[int, ...] = (3,), struct: bool = False) -> pa.Table:
+def search(
+    n: int = 40,
+    failed: tuple[int, ...] = (5,),
+    lost: tuple[int, ...] = (3,),
+    struct: bool = False,
+    parameters: int | None = None,
+) -> pa.Table:
     """Invent the trials of a search, which gets better as it goes on; some are infeasible and some fail.
 
-    Those `lost` ended with the worst values there are, as when most of their members broke.
+    Those `lost` ended with the worst values there are, as when most of their members broke. Each has all parameters,
+    or so many of them.
     """
     rng = np.random.default_rng(1)
     rows = []
@@ -181,6 +188,7 @@ def search(n: int = 40, failed: tuple[int, ...] = (5,), lost: tuple[int, ...] = 
         if number in lost:
             score, values = -1.0, [-1.0, 0.0, 6.0]
         gone = number in failed
+        params = dict(list(params.items())[:parameters])
         rows.append(
             {"number": number, "trial": f"{rng.integers(2**63):016x}", "state": "failed" if gone else "complete"}
             | {"feasible": not gone and score > 0.55, "params": params if struct else json.dumps(params)}

@@ -40,7 +40,7 @@ def test_frames_go_from_the_first_step_to_the_last_each_once(last: int) -> None:
     assert len(steps) <= 1000
 
 
-@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("dark", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_picture_shows_three_sides_the_schedule_and_the_losses_with_a_line_at_the_step(
     film: Film, dark: bool
 ) -> None:

@@ -39,7 +39,7 @@ def curves(axes: Axes) -> list[np.ndarray]:
     return [line for line in axes.lines if len(line.get_xdata()) > 3]
 
 
-@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("dark", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_every_part_of_the_loss_has_a_panel_with_a_line_for_each_training(
     dark: bool, histories: dict[str, pa.Table], starts: dict[str, list[int]]
 ) -> None:

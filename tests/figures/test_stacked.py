@@ -37,7 +37,7 @@ def rows() -> dict[str, pa.Table]:
     return {table: conform(table, outcome.tables[table]) for table in ("effects", "items")}
 
 
-@pytest.fixture(params=[False, True], ids=["light", "dark"])
+@pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["light", "dark"])
 def look(request: pytest.FixtureRequest) -> Iterator[None]:
     with style.use(request.param):
         yield

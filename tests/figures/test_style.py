@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import matplotlib
@@ -80,12 +78,3 @@ def test_a_long_heading_is_broken_and_the_page_grows() -> None:
     assert len(parts) == 1
     long.draw_without_rendering()
     assert long.get_tightbbox().x1 <= long.get_figwidth()
-
-
-def test_figures_import_neither_torch_nor_ray_nor_pyplot() -> None:
-    code = (
-        "import sys, prepe.figures.trial, prepe.figures.sweep\n"
-        "print([name for name in ('torch', 'ray', 'optuna', 'matplotlib.pyplot') if name in sys.modules])"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == "[]"

@@ -93,18 +93,18 @@ def test_parameters_may_be_a_struct() -> None:
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_few_trials_are_enough(n: int) -> None:
-    sweep.draw(rows.search(n), "delete-red", rows.OBJECTIVES).draw_without_rendering()
+    sweep.draw(rows.search(n, parameters=2), "delete-red", rows.OBJECTIVES).draw_without_rendering()
 
 
-def test_one_objective_is_enough(trials: pa.Table) -> None:
-    figure = sweep.draw(trials, "delete-red", rows.OBJECTIVES[:1])
+def test_one_objective_is_enough() -> None:
+    figure = sweep.draw(rows.search(parameters=2), "delete-red", rows.OBJECTIVES[:1])
     figure.draw_without_rendering()
     assert "best" in points(figure, 0)
 
 
 @pytest.mark.parametrize("failed", [(), tuple(range(4))])
 def test_without_a_feasible_trial_none_is_best(failed: tuple[int, ...]) -> None:
-    trials = rows.search(4, failed=failed)
+    trials = rows.search(4, failed=failed, parameters=2)
     at = trials.schema.names.index("feasible")
     trials = trials.set_column(at, "feasible", pa.array([None if failed else False] * 4, pa.bool_()))
     sweep.draw(trials, "delete-red", rows.OBJECTIVES).draw_without_rendering()

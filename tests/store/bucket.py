@@ -14,6 +14,13 @@ from dataclasses import dataclass, field
 from pyarrow import fs
 
 BUCKET = "bucket"
+_PART = 1500
+_ANSWERS = {
+    "error": "503 Slow Down",
+    "fail": "500 Internal Server Error",
+    "forbid": "403 Forbidden",
+    "nowhere": "404 Not Found",
+}
 KEYS = {
     "AWS_ACCESS_KEY_ID": "none",
     "AWS_SECRET_ACCESS_KEY": "none",
@@ -57,15 +64,18 @@ class Proxy:
 
     Attributes:
         target: the port.
-        faults: chances, per connection, of what goes wrong: `break` closes it in the middle of what the client sends,
-            `mute` does so in the middle of the answer, `error` answers 503 in the server's place, `slow` waits.
+        faults: chances, per connection, of what goes wrong: `cut` closes it at once, `break` in the middle of what the
+            client sends, `lose` after all of that, before the answer, and `mute` in the middle of the answer; `slow`
+            waits; `error`, `fail`, `forbid` and `nowhere` answer 503, 500, 403 and 404 in the server's place.
         drawn: what went wrong, in order.
+        away: whether every connection is closed at once.
     """
 
     target: int
     seed: int
     faults: dict[str, float] = field(default_factory=dict)
     drawn: list[str] = field(default_factory=list)
+    away: bool = False
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
@@ -85,6 +95,8 @@ class Proxy:
             threading.Thread(target=self._carry, args=(client, self._draw()), daemon=True).start()
 
     def _draw(self) -> str:
+        if self.away:
+            return "cut"
         place = self._random.random()
         for fault, chance in self.faults.items():
             place -= chance
@@ -95,29 +107,34 @@ class Proxy:
 
     def _carry(self, client: socket.socket, fault: str) -> None:
         with closing(client), suppress(OSError):
-            if fault == "error":
+            if fault == "cut":
+                return
+            if fault in _ANSWERS:
                 client.recv(1 << 16)
-                client.sendall(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                client.sendall(f"HTTP/1.1 {_ANSWERS[fault]}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
                 return
             if fault == "slow":
                 time.sleep(0.5)
             with closing(socket.create_connection(("127.0.0.1", self.target))) as server:
-                back = threading.Thread(target=_pump, args=(server, client, fault == "mute"), daemon=True)
+                limit = {"mute": _PART, "lose": 0}.get(fault)
+                back = threading.Thread(target=_pump, args=(server, client, limit), daemon=True)
                 back.start()
-                _pump(client, server, fault == "break")
+                _pump(client, server, _PART if fault == "break" else None)
                 back.join(30)
 
 
-def _pump(source: socket.socket, to: socket.socket, broken: bool) -> None:
-    """Carry bytes until one side ends; a broken way ends after the first kilobyte and a half."""
-    left = 1500 if broken else 1 << 62
+def _pump(source: socket.socket, to: socket.socket, limit: int | None) -> None:
+    """Carry bytes until one side ends; with a limit, so many, after which both ways end."""
+    left = 1 << 62 if limit is None else limit
     with suppress(OSError):
-        while left > 0 and (data := source.recv(min(left, 1 << 16))):
-            to.sendall(data)
+        while data := source.recv(1 << 16):
+            to.sendall(data[:left])
             left -= len(data)
+            if left <= 0:
+                break
     for each in (source, to):
         with suppress(OSError):
-            each.shutdown(socket.SHUT_RDWR if broken else socket.SHUT_WR if each is to else socket.SHUT_RD)
+            each.shutdown(socket.SHUT_RDWR if left <= 0 else socket.SHUT_WR if each is to else socket.SHUT_RD)
 
 
 def environment(port: int) -> dict[str, str]:

@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
 import prepe
 from prepe import report, store
 from prepe.errors import PrepeError
-from prepe.store import compact, files
+from prepe.store import compact, doctor, files, footer
 
 from . import bucket
 from .sample import Sample, effect_rows
@@ -94,15 +93,14 @@ def test_a_file_that_goes_between_two_requests_for_it_is_not_called_damaged(
 ) -> None:
     for name in "ab":
         store.write(uri, "effects", f"{name}-0-3", effect_rows())
-    read_metadata = pq.read_metadata
 
-    def late(file: str, filesystem: fs.FileSystem) -> pq.FileMetaData:
-        with filesystem.open_input_file(file) as opened:
-            if "a-0-3" in file:
+    def late(system: fs.FileSystem, path: str) -> tuple[int, bytes]:
+        with system.open_input_file(path) as opened:
+            if "a-0-3" in path:
                 files.remove(uri, "effects", "a-0-3.parquet")
-            return read_metadata(opened)
+            return opened.size(), opened.read()
 
-    monkeypatch.setattr(pq, "read_metadata", late)
+    monkeypatch.setattr(footer, "tail", late)
     assert len(store.read(uri, "effects")) == 3
 
 
@@ -228,11 +226,52 @@ def test_a_server_that_is_slow_errs_and_breaks_off_loses_tears_and_doubles_nothi
 
 
 @pytest.mark.slow
+def test_what_went_through_without_an_answer_is_done_once(
+    server: int, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = bucket.Proxy(server, 3, {"lose": 0.4})
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.port}")
+    faulty = uri.replace(str(server), str(proxy.port))
+    for i in range(4):
+        store.write(faulty, "effects", f"{i}-0-3", effect_rows())
+        files.move(faulty, ("effects", f"{i}-0-3.parquet"), ("_aside", f"{i}-0-3.parquet"))
+        if i % 2:
+            files.remove(faulty, "_aside", f"{i}-0-3.parquet")
+    proxy.close()
+    assert "lose" in proxy.drawn
+    assert files.listed(uri, "effects") == []
+    assert files.listed(uri, "_aside") == ["0-0-3.parquet", "2-0-3.parquet"]
+
+
+@pytest.mark.slow
+def test_a_store_without_an_answer_is_not_called_damaged(
+    server: int, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write(uri, "items", "a-0-3", [])
+    monkeypatch.setenv("PREPE_PATIENCE_S", "0")
+    proxy = bucket.Proxy(server, 0)
+    faulty = uri.replace(str(server), str(proxy.port))
+    store.check_store(faulty)
+    proxy.faults = {"fail": 0.9}
+    for look in (
+        lambda: doctor.examine(faulty, repair=True),
+        lambda: store.read(faulty, "items"),
+        lambda: store.query(faulty, "SELECT count(*) FROM items"),
+    ):
+        with pytest.raises(PrepeError, match=r"s3://.*cannot be .*HTTP status 500") as said:
+            look()
+        assert "move it away" not in str(said.value)
+    proxy.close()
+    assert {name for name in files.sizes(uri, recursive=True) if "_" not in name} == {"items/a-0-3.parquet"}
+
+
+@pytest.mark.slow
 def test_a_server_that_is_gone_is_an_error_that_can_be_read(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREPE_PATIENCE_S", "1")
     proxy = bucket.Proxy(1, 0)
     proxy.close()
     gone = f"s3://{bucket.BUCKET}/gone?endpoint_override=http://127.0.0.1:{proxy.port}"
-    with pytest.raises(PrepeError, match="cannot be written"):
+    with pytest.raises(PrepeError, match=r"cannot be written: .*tried for \d s; .*run the same command again"):
         store.write(gone, "effects", "a-0-3", effect_rows())
     with pytest.raises(PrepeError, match="cannot be"):
         store.read(gone, "effects")

@@ -17,7 +17,7 @@ from prepe import store
 from prepe.errors import PrepeError
 from prepe.store import files
 from prepe.store.compact import alone, compact
-from prepe.store.read import held
+from prepe.store.parts import held
 from prepe.store.removal import take_out
 from prepe.store.schema import SCHEMAS
 

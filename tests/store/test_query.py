@@ -260,7 +260,13 @@ def test_declared_parameters_are_there_before_any_trial_has_them(sample: Sample,
     assert store.select(known, "SELECT max(params.lr) AS lr FROM trials")["lr"].to_pylist() == [1.0]
 
 
+@pytest.mark.slow
 def test_neither_torch_nor_ray_is_imported() -> None:
     code = "import json, sys, prepe.store; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "ray", "optuna", "matplotlib"} & set(json.loads(done.stdout))
+
+
+def test_a_slow_query_prints_nothing_beside_its_rows(sample: Sample) -> None:
+    rows = store.query(sample.root, "SELECT current_setting('enable_progress_bar') AS shown").to_pylist()
+    assert rows == [{"shown": False}]

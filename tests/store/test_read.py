@@ -16,7 +16,10 @@ import pytest
 
 from prepe import store
 from prepe.errors import PrepeError
-from prepe.store.read import Gone, counted, held, parts, rows_of, while_folded
+from prepe.store.compact import compact
+from prepe.store.gone import Gone, while_folded
+from prepe.store.parts import counted, held, parts
+from prepe.store.read import rows_of
 from prepe.store.schema import SCHEMAS
 
 from .sample import SEEDS, SHARED, Sample, effect_rows
@@ -208,6 +211,23 @@ def test_a_scanned_table_has_a_file_of_its_own_in_place_of_compacted_rows(root: 
     store.write(root, "proposals", "s.all", asked)
     rows = store.query(root, "SELECT trial, error_after FROM items ORDER BY trial").to_pylist()
     assert [(row["trial"], row["error_after"]) for row in rows] == [("y", 0.2), ("z", 0.9)]
+
+
+def test_published_items_that_lack_most_do_not_hide_compacted_ones(root: Path) -> None:
+    def items(trial: str, names: str, error: float) -> list[dict[str, object]]:
+        key = {"trial": trial, "block": "0-0", "seed": 0, "intervention": "a", "set": "named"}
+        return [{**key, "item": name, "error_after": error} for name in names]
+
+    for trial in "xy":
+        store.write(root, "items", f"{trial}-0-0", items(trial, "abc", 0.1))
+        store.write(root, "proposals", f"s-{trial}", [{"sweep": "s", "number": 0, "trial": trial}])
+    compact(root)
+    store.write(root, "items", "s.all", [*items("x", "a", 0.1), *items("y", "abc", 0.9)])
+    for _ in range(2):
+        rows = store.read(root, "items").to_pylist()
+        found = sorted((row["trial"], row["item"], row["error_after"]) for row in rows)
+        assert found == [("x", name, 0.1) for name in "abc"] + [("y", name, 0.9) for name in "abc"]
+        compact(root)
 
 
 def test_of_rows_with_equal_keys_that_of_the_first_block_is_kept(root: Path) -> None:

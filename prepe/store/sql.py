@@ -12,9 +12,13 @@ import duckdb
 import pyarrow as pa
 
 from prepe.errors import PrepeError
-from prepe.store import views
-from prepe.store.read import check_rows, check_store, dataset, while_folded
+from prepe.store import files, views
+from prepe.store.footer import one_line
+from prepe.store.gone import Gone, while_folded
+from prepe.store.patience import patiently
+from prepe.store.read import check_store, dataset
 from prepe.store.root import Root
+from prepe.store.scan import check_rows
 
 _LOCK = (
     "SET TimeZone = 'UTC'",
@@ -23,6 +27,7 @@ _LOCK = (
     "SET autoload_known_extensions = false",
     "SET python_enable_replacements = false",
     "SET enable_external_access = false",
+    "SET enable_progress_bar = false",  # it would stand among the rows that a slow query prints
 )
 _QUERIES = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 _PARTS_OF_PIVOT = (duckdb.StatementType.MULTI, duckdb.StatementType.CREATE)
@@ -35,6 +40,7 @@ def connect(
     names: Collection[str] | None = None,
     declared: Iterable[Mapping[str, Any]] = (),
     trial: str | None = None,
+    once: bool = False,
 ) -> duckdb.DuckDBPyConnection:
     """Open a store for SQL: a locked connection in memory, with the views.
 
@@ -44,6 +50,7 @@ def connect(
             items, models, history, snapshots, checkpoints and other large tables, whose files are read with each query.
         declared: points of search spaces, whose parameters are fields of `trials.params` even if no trial has them.
         trial: the only one whose rows are wanted.
+        once: there will be one query, with which many small files are read, too.
 
     Raises:
         PrepeError: if there is no store, or a file of a needed table is damaged, foreign or of a newer schema.
@@ -52,7 +59,7 @@ def connect(
     con = duckdb.connect(":memory:")
     for statement in _LOCK:
         con.execute(statement)
-    while_folded(lambda: views.create(con, root, views.NEEDS if names is None else names, declared, trial))
+    while_folded(lambda: views.create(con, root, views.NEEDS if names is None else names, declared, trial, once))
     con.execute("SET lock_configuration = true")
     return con
 
@@ -78,9 +85,11 @@ def _look(root: Root, sql: str, trial: str | None) -> pa.Table:
         return _run(root, sql, names, trial)
     except duckdb.CatalogException:  # a view can be reached without a mention
         names = every
-    except _UNREADABLE:  # a file is damaged, or was replaced between two looks at it
+    except _UNREADABLE as error:  # a file is damaged, or was replaced between two looks at it
         for table in views.tables(names):
             check_rows(dataset(root, table))
+        if f"{files.opened(root)[1]}/" in str(error):
+            raise Gone(one_line(error)) from error
     except duckdb.Error as error:
         raise PrepeError(_message(error)) from error
     try:
@@ -109,7 +118,7 @@ def mentioned(sql: str) -> list[str]:
 
 
 def _run(root: Root, sql: str, names: Collection[str], trial: str | None) -> pa.Table:
-    con = connect(root, names, trial=trial)
+    con = connect(root, names, trial=trial, once=True)
     try:
         return _rows(con, sql)
     finally:
@@ -118,7 +127,7 @@ def _run(root: Root, sql: str, names: Collection[str], trial: str | None) -> pa.
 
 def _rows(con: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
     try:
-        return con.sql(sql).to_arrow_table()
+        return patiently("query", "read", lambda: con.sql(sql).to_arrow_table())
     except (duckdb.BinderException, duckdb.CatalogException):
         con.execute(sql)  # fails likewise, but also says at which place
         raise
