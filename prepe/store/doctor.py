@@ -206,7 +206,8 @@ def _joined(rows: pa.Table, first: str) -> pa.ChunkedArray:
 def _outside(
     root: Root, table: str, sound: dict[str, _Kinds], value: pc.Expression, known: pa.ChunkedArray, fault: str
 ) -> Iterator[Finding]:
-    yield from _found(root, table, sound, ~value.isin(known), fault)
+    names = known.cast(pa.string()).combine_chunks()  # of no rows there are no chunks, and these have no type
+    yield from _found(root, table, sound, ~value.isin(names), fault)
 
 
 def _found(root: Root, table: str, sound: dict[str, _Kinds], where: pc.Expression, fault: str) -> Iterator[Finding]:

@@ -135,6 +135,13 @@ def test_what_was_done_to_a_store_is_named_and_mended(whole: Path, name: str) ->
     store.query(whole, "FROM effects")
 
 
+@pytest.mark.parametrize("table", store.KEYS)
+def test_a_store_of_one_file_without_rows_is_looked_at_like_any_other(root: Path, table: str) -> None:
+    store.write(root, table, "aaaa-0-5", [])
+    age(root)
+    assert examine(root) == []
+
+
 def test_orphans_in_compacted_files_are_taken_out_of_them(whole: Path) -> None:
     half(whole)
     compact(whole)
