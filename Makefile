@@ -45,8 +45,8 @@ publish: $(INSTALLED) ## Copy what make experiments made from results/ to publis
 	$(VENV)/bin/prepe publish recovery recovery-codes --to published --figures '*-recovery*'
 	$(VENV)/bin/prepe publish labels --to published --figures '*-labels*'
 
-fault-test: $(INSTALLED) ## Kill workers, nodes, heads and drivers fifty times, and check that nothing is lost
-	PREPE_KILLS=50 $(VENV)/bin/pytest -m cluster tests/cluster/test_kills.py $(ARGS)
+fault-test: $(INSTALLED) ## Kill workers, nodes, heads and drivers fifty times, cut off a bucket, and check that nothing is lost
+	PREPE_KILLS=50 $(VENV)/bin/pytest -m cluster tests/cluster/test_kills.py tests/cluster/test_bucket_faults.py $(ARGS)
 
 bench: $(VENV)/.installed-bench ## Measure speed and memory beside plain PyTorch and JAX: about ten minutes
 	$(VENV)/bin/python -m tests.bench $(ARGS)
