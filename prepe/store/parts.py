@@ -20,6 +20,7 @@ from prepe.store.patience import together
 from prepe.store.root import Root, is_remote
 from prepe.store.scan import of_files, scanned
 from prepe.store.schema import SCHEMAS
+from prepe.store.small import both
 from prepe.store.write import COMPACTED, KEYS
 
 Parts = list[tuple[ds.FileSystemDataset, pc.Expression | None]]
@@ -184,7 +185,3 @@ def _chosen(table: str, names: str) -> pc.Expression | None:
     if star and (table == "proposals" or not splits):
         found.append(pc.starts_with(first, literal))
     return reduce(or_, found, pc.scalar(False))
-
-
-def both(a: pc.Expression | None, b: pc.Expression | None) -> pc.Expression | None:
-    return b if a is None else a if b is None else a & b

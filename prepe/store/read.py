@@ -14,10 +14,11 @@ from pyarrow import fs
 from prepe.errors import PrepeError
 from prepe.store import files
 from prepe.store.gone import while_folded
-from prepe.store.parts import Parts, both, held, parts
+from prepe.store.parts import Parts, held, parts
 from prepe.store.root import Root
 from prepe.store.scan import faults_named, of_files, scanned
 from prepe.store.schema import SCHEMAS
+from prepe.store.small import both
 
 
 def read(

@@ -20,7 +20,19 @@ MEAN_BYTES = 1 << 18
 
 
 class Small(ds.FileSystemDataset):
-    """A dataset of small Parquet files on a local disk, with other means than its fragments to read rows."""
+    """A dataset of small Parquet files on a local disk, with other means than its fragments to read rows.
+
+    Attributes:
+        kept: what is true of its rows, if they are not all that the files have.
+    """
+
+    kept: pc.Expression | None = None
+
+    def filter(self, expression: pc.Expression) -> "Small":
+        """Return a dataset of the rows for which a condition is true, too."""
+        fewer = Small(list(self.get_fragments()), self.schema, self.format, self.filesystem)
+        fewer.kept = both(self.kept, expression)
+        return fewer
 
     def count_rows(self, filter: pc.Expression | None = None, **options: Any) -> int:
         """Return how many rows there are for which a condition is true."""
@@ -33,11 +45,17 @@ class Small(ds.FileSystemDataset):
         **options: Any,
     ) -> ds.Scanner:
         """Read the columns that are wanted, or stand in a condition, of every file; return a scanner of these rows."""
-        names = _needed(self.schema, columns, filter)
+        condition = both(self.kept, filter)
+        names = _needed(self.schema, columns, condition)
         schema = pa.schema([self.schema.field(name) for name in names], self.schema.metadata)
         rows = pa.concat_tables([schema.empty_table(), *(_rows(path, schema) for path in self.files)])
         whole = list(self.schema.names) if columns is None else columns
-        return ds.InMemoryDataset(rows).scanner(columns=whole, filter=filter, **options)
+        return ds.InMemoryDataset(rows).scanner(columns=whole, filter=condition, **options)
+
+
+def both(a: pc.Expression | None, b: pc.Expression | None) -> pc.Expression | None:
+    """Return what is true where two conditions are, of which None is always true."""
+    return b if a is None else a if b is None else a & b
 
 
 def _needed(

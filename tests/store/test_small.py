@@ -54,6 +54,20 @@ def test_small_files_give_what_a_dataset_of_them_gives(
     assert repr(ours.to_pylist()) == repr(theirs.to_pylist())
 
 
+def test_small_files_of_which_some_rows_count_give_these_alone(
+    both: tuple[ds.FileSystemDataset, ds.FileSystemDataset],
+) -> None:
+    for where in (None, pc.field("trial") == SHARED):
+        ours, theirs = (
+            each.filter(pc.field("seed") > 5).filter(pc.field("seed") < 9).to_table(columns=["trial"], filter=where)
+            for each in both
+        )
+        assert ours.equals(theirs)
+        assert 0 < len(ours) < both[1].count_rows()
+    kept = both[0].filter(pc.field("seed") > 5)
+    assert kept.count_rows() == both[1].count_rows(filter=pc.field("seed") > 5)
+
+
 def test_duckdb_reads_small_files_as_it_reads_a_dataset(
     both: tuple[ds.FileSystemDataset, ds.FileSystemDataset],
 ) -> None:
@@ -61,7 +75,7 @@ def test_duckdb_reads_small_files_as_it_reads_a_dataset(
         found = []
         for each in both:
             con = duckdb.connect()
-            con.register("e", each)
+            con.register("e", each.filter(pc.field("seed") > 2))
             found.append(con.sql(sql).to_arrow_table().to_pylist())
         assert found[0] == found[1]
 
