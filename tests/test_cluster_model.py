@@ -3,9 +3,6 @@
 from dataclasses import replace
 
 import pytest
-
-pytest.importorskip("simpy")  # of the extra `bench`
-
 from bench import cluster_model
 from bench.cluster_model import Cluster, Costs, Outcome, Sweep
 
@@ -51,10 +48,9 @@ def test_machines_that_are_taken_away_cost_trials_an_hour_and_time_that_is_spent
     assert all(each.lost_s == 0 for each in quiet)
 
 
-@pytest.mark.parametrize("takes_over", [False, True])
 @pytest.mark.parametrize("cluster", [PREEMPTED, replace(PREEMPTED, trials=1000, trial_s=2, preempted_per_hour=60)])
-def test_every_trial_ends_once(cluster: Cluster, takes_over: bool):
-    outcome = made(cluster, replace(COSTS, takes_over=takes_over))
+def test_every_trial_ends_once(cluster: Cluster):
+    outcome = made(cluster)
     assert set(outcome.ended) == {1}
     assert len(outcome.ended) == (cluster.trials or cluster.slots * cluster_model.TRIALS_A_SLOT)
     assert 0 < outcome.utilisation < 1
@@ -68,13 +64,6 @@ def test_no_worker_does_two_trials_at_once():
 def test_the_same_seed_gives_the_same_sweep_and_another_one_does_not():
     assert made(PREEMPTED, seed=3) == made(PREEMPTED, seed=3)
     assert made(PREEMPTED, seed=3).wall_s != made(PREEMPTED, seed=4).wall_s
-
-
-def test_starting_workers_that_are_stopped_for_free_ones_leave_places_empty_where_trials_are_short():
-    costs = replace(COSTS, start_ms=0)
-    short, long = Cluster(1, trial_s=1), Cluster(1, trial_s=60)
-    assert made(short, replace(costs, takes_over=True)).per_hour < 0.7 * made(short, costs).per_hour
-    assert made(long, replace(costs, takes_over=True)).per_hour == pytest.approx(made(long, costs).per_hour, rel=0.05)
 
 
 def test_a_tune_gives_its_last_jobs_before_the_next_one_starts_workers():

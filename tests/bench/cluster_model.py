@@ -37,20 +37,16 @@ class Costs:
     Attributes:
         driver_ms: of the driver's main thread for a trial: its result, progress, the next one's start; not the sampler.
         driver_ms_per_slot: what each worker at work adds to that.
-        driver_ms_per_job: what each trial that this Tune had before adds to that.
         start_ms: of the driver's main thread for a worker's start.
         worker_start_s: from asking for a worker to its first trial.
         random_ms, nsga2_ms, tpe_ms: of the sampler for a trial: asking, telling, the journal.
         tpe_ms_per_trial: what each trial that has ended adds to that of TPE.
         write_s: for a worker to store a trial's rows.
         log_sd: standard deviation of the logarithm of trials' seconds.
-        takes_over: whether a trial that waits for its worker to start takes one that is free, so that its own is
-            stopped while it starts. Ray Tune's usual scheduler does so, with the one that has waited longest.
     """
 
     driver_ms: float = 0.0
     driver_ms_per_slot: float = 0.0
-    driver_ms_per_job: float = 0.0
     start_ms: float = 0.0
     worker_start_s: float = 0.0
     random_ms: float = 0.0
@@ -59,7 +55,6 @@ class Costs:
     tpe_ms_per_trial: float = 0.0
     write_s: float = 0.0
     log_sd: float = 0.0
-    takes_over: bool = False
 
     def sampler_ms(self, sampler: str, ended: int) -> float:
         """Return what a sampler costs the driver at a trial, when so many have ended."""
@@ -152,7 +147,6 @@ class Sweep:
         self.outcome = Outcome(cluster.slots, [0] * len(self.seconds), [])
         self.left, self.told, self.at_work, self.handed = len(self.seconds), 0, 0, 0
         self.free_s = 0.0
-        self.waiting: deque[_Slot] = deque()
         self.fresh, self.over = self.env.event(), self.env.event()
 
     def run(self) -> Outcome:
@@ -178,9 +172,8 @@ class Sweep:
             return None
         self.handed += 1
         self.at_work += 1
-        costs = self.costs
-        cost_ms = costs.driver_ms + costs.driver_ms_per_slot * self.at_work + costs.driver_ms_per_job * self.handed
-        return self.todo.popleft(), self.served(cost_ms + costs.sampler_ms(self.cluster.sampler, self.told))
+        cost_ms = self.costs.driver_ms + self.costs.driver_ms_per_slot * self.at_work
+        return self.todo.popleft(), self.served(cost_ms + self.costs.sampler_ms(self.cluster.sampler, self.told))
 
     def end(self, trial: int) -> None:
         """Take a trial that has ended."""
@@ -192,8 +185,6 @@ class Sweep:
         self.outcome.useful_s += self.seconds[trial]
         if not self.left:
             self.env.process(self._last_told())
-        elif self.costs.takes_over and self.todo and self.waiting:
-            self.waiting.popleft().restart()
         self._renew()
 
     def lose(self, trial: int, worked_s: float) -> None:
@@ -239,37 +230,19 @@ class _Slot:
 
     def __init__(self, sweep: Sweep) -> None:
         self.sweep, self.env = sweep, sweep.env
-        self.starting = False
         self.process = self.env.process(self._life())
-
-    def restart(self) -> None:
-        """Let the trial that waits for this worker have another; a new one waits for it, from the start."""
-        if self.starting:
-            self.process.interrupt(0.0)
-        else:
-            self.sweep.waiting.append(self)
 
     def _life(self) -> Generator[Any, Any, None]:
         away_s = 0.0
         while True:
             try:
-                if self not in self.sweep.waiting:
-                    self.sweep.waiting.append(self)
                 if away_s:
                     yield self.env.timeout(away_s)
-                self.starting = True
                 yield self.env.timeout(self.sweep.served(self.sweep.costs.start_ms) + self.sweep.started_s())
-                self._leave_queue()
                 yield from self._work()
                 away_s = 0.0
             except simpy.Interrupt as taken:
                 away_s = taken.cause
-            self.starting = False
-
-    def _leave_queue(self) -> None:
-        self.starting = False
-        if self in self.sweep.waiting:
-            self.sweep.waiting.remove(self)
 
     def _work(self) -> Generator[Any, Any, None]:
         """Do trials until this Tune has no more; one that is interrupted is done again by whoever asks next."""

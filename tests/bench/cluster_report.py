@@ -27,9 +27,8 @@ LADDER = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 125,
 """Numbers of machines of eight workers, at which saturation is looked for."""
 LEAST_UTILISATION, MOST_BUSY = 0.8, 0.9
 SOURCES = {
-    "driver_ms": "tests.bench.slots 2 0.08 700 --patient: driver_ms without queue_ms",
+    "driver_ms": "tests.bench.slots 2 0.08 700: driver_ms without queue_ms",
     "driver_ms_per_slot": "tests.bench.waiting: ms_per_slot",
-    "driver_ms_per_job": "tests.bench.waiting: ms_per_job, where takes_over",
     "start_ms": "tests.bench.slots with 2 and 40 workers: starting_ms, for each worker more",
     "worker_start_s": "tests.bench.costs real: a worker of a real search, two at once",
     "random_ms": "tests.bench.costs: queue_ms('random', 400)",
@@ -38,7 +37,6 @@ SOURCES = {
     "tpe_ms_per_trial": "its slope",
     "write_s": "tests.bench.costs: write_s(), into moto's S3 server on the same machine",
     "log_sd": "tests.bench.costs: spread(), of busy_s of prune-red-search in published/",
-    "takes_over": "tests.bench.slots 8 1 100: processes fewer than slots",
 }
 """With which command each cost is measured: `python -m` and this."""
 
@@ -53,19 +51,16 @@ def table(costs: Costs) -> Table:
     shown = Table(
         box=None,
         header_style="",
-        title=f"model: sweeps of {TRIALS_A_SLOT} trials a worker, TPE | machines taken away"
-        f"{' | if no worker were stopped while it starts' * costs.takes_over}",
+        title=f"model: sweeps of {TRIALS_A_SLOT} trials a worker, TPE | machines taken away",
         title_justify="left",
     )
-    left_alone = ["| busy"] if costs.takes_over else []
-    for column in ("workers", "trial s", "busy", "trials/h", "driver", "| busy", "trials/h", "again", *left_alone):
+    for column in ("workers", "trial s", "busy", "trials/h", "driver", "| busy", "trials/h", "again"):
         shown.add_column(column, justify="right")
     for nodes in NODES:
         for trial_s in TRIALS_S:
             cluster = Cluster(nodes, trial_s=trial_s)
             quiet = sweeps(cluster, costs)
             taken = sweeps(replace(cluster, preempted_per_hour=PREEMPTED_PER_HOUR), costs)
-            patient = [sweeps(cluster, without_taking_over(costs))] if costs.takes_over else []
             shown.add_row(
                 str(cluster.slots),
                 f"{trial_s:g}",
@@ -75,14 +70,8 @@ def table(costs: Costs) -> Table:
                 f"| {_busy(taken)}",
                 _per_hour(taken),
                 _percent([each.lost_s / each.useful_s for each in taken], digits=1),
-                *(f"| {_busy(each)}" for each in patient),
             )
     return shown
-
-
-def without_taking_over(costs: Costs) -> Costs:
-    """Return what would be, if Tune's scheduler gave a free worker to a new trial, and looked at no others."""
-    return replace(costs, takes_over=False, driver_ms_per_job=0)
 
 
 def _busy(outcomes: list[Outcome]) -> str:
@@ -132,11 +121,7 @@ def _first(ladder: tuple[int, ...], true: Callable[[int], bool]) -> int | None:
 def lines(costs: Costs) -> Iterator[str]:
     """Give a line for each length of trials: from how many workers on the driver is the limit."""
     for trial_s in TRIALS_S:
-        line = f"for trials of {trial_s:g} s the driver {_said(saturation(trial_s, costs))}"
-        if costs.takes_over:
-            other = _said(saturation(trial_s, without_taking_over(costs)))
-            line += f"; if no worker were stopped while it starts, it {other}"
-        yield f"model: {line}"
+        yield f"model: for trials of {trial_s:g} s the driver {_said(saturation(trial_s, costs))}"
 
 
 def _said(found: tuple[int, Outcome] | None) -> str:
@@ -156,9 +141,7 @@ def ceiling(costs: Costs) -> Table:
         shown.add_column(column, justify="right")
     for nodes in NODES:
         slots = Cluster(nodes).slots
-        ours_ms = (
-            costs.driver_ms + costs.driver_ms_per_slot * slots + costs.driver_ms_per_job * TRIALS_A_SLOT * slots / 2
-        )
+        ours_ms = costs.driver_ms + costs.driver_ms_per_slot * slots
         rates = [3.6e6 / (ours_ms + costs.sampler_ms(*each)) for each in names.values()]
         shown.add_row(str(slots), *(f"{each:,.0f}" for each in rates))
     return shown
@@ -175,18 +158,16 @@ def beside(measured: dict[str, Any], costs: Costs) -> Iterator[str]:
     )
     for each in measured["sleeping"]:
         slots, trials = each["slots"], each["trials"]
-        if each["patient"] and each["processes"] < slots:
+        if each["processes"] < slots:
             yield f"{slots} workers that sleep: not compared, since only {each['processes']} had started in time"
             continue
-        asleep = replace(without_taking_over(costs) if each["patient"] else costs, write_s=0)
-        asleep = replace(asleep, worker_start_s=each["worker_start_s"])
+        asleep = replace(costs, write_s=0, worker_start_s=each["worker_start_s"])
         cluster = Cluster(1, slots, trials=trials, jobs=trials + 1, sampler="random")
         at_s = Sweep(cluster, asleep, 0, [each["sleep_s"]] * trials).run().at_s
         first, last = each["first"], trials - slots
         rate = (last - first) / (at_s[last] - at_s[first])
         yield (
-            f"{trials} trials that sleep {each['sleep_s']:g} s on {slots} workers"
-            f"{', none of which is stopped while it starts' if each['patient'] else ''}: "
+            f"{trials} trials that sleep {each['sleep_s']:g} s on {slots} workers: "
             f"model {rate:.1f} trials a second, measured {each['trials_per_s']:.1f}"
         )
 

@@ -32,18 +32,16 @@ REAL_TRIALS, REAL_MEMBERS = 24, 8
 
 def all_costs() -> dict[str, Any]:
     """Measure everything."""
-    few, many = (_slots(each, 0.04 * each, 700, "--patient") for each in SLOTS)
+    few, many = (_slots(each, 0.04 * each, 700) for each in SLOTS)
     each_slot = _other("tests.bench.waiting")
-    restless = _slots(8, 1.0, 100)
-    takes_over = restless["processes"] < restless["slots"]
-    busiest = _slots(16, 0.08, 1500, "--patient")
+    short = _slots(8, 1.0, 100)
+    busiest = _slots(16, 0.08, 1500)
     real = _other("tests.bench.costs", "real")
     local_s, remote_s, files = write_s()
     tpe = queue_ms("tpe", 800)
     costs = {
         "driver_ms": few["driver_ms"] - few["queue_ms"],
         "driver_ms_per_slot": each_slot["ms_per_slot"],
-        "driver_ms_per_job": each_slot["ms_per_job"] if takes_over else 0.0,
         "start_ms": (many["starting_ms"] - few["starting_ms"]) / (many["slots"] - few["slots"]),
         "worker_start_s": real["worker_start_s"],
         "random_ms": _mean(queue_ms("random", 400)),
@@ -51,13 +49,12 @@ def all_costs() -> dict[str, Any]:
         **_line(tpe),
         "write_s": remote_s,
         "log_sd": spread(),
-        "takes_over": takes_over,
     }
     return {
         "costs": costs,
         "also": {"write_local_s": local_s, "files_per_trial": files},
         "real": real,
-        "sleeping": [few, many, restless, busiest],
+        "sleeping": [few, many, short, busiest],
     }
 
 
@@ -155,8 +152,8 @@ def real() -> dict[str, Any]:
     }
 
 
-def _slots(slots: int, sleep_s: float, trials: int, *options: str) -> dict[str, Any]:
-    return _other("tests.bench.slots", str(slots), f"{sleep_s:g}", str(trials), *options)
+def _slots(slots: int, sleep_s: float, trials: int) -> dict[str, Any]:
+    return _other("tests.bench.slots", str(slots), f"{sleep_s:g}", str(trials))
 
 
 def _other(module: str, *arguments: str) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """Many workers that sleep: what a trial, and a worker's start, cost the driver when so many are at work at once.
 
 ``python -m tests.bench.slots SLOTS SLEEP_S TRIALS`` prints one line of JSON. The driver is a real one with Ray Tune, at
-random sampling; its time is that of its main thread, in which all of Tune runs. A worker takes about 0.1 GB. With
-``--patient``, a worker that starts is left to it, whatever Tune's scheduler would do: see docs/scale.md.
+random sampling; its time is that of its main thread, in which all of Tune runs. A worker takes about 0.1 GB.
 """
 
 import argparse
@@ -16,7 +15,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ray.tune.schedulers import FIFOScheduler
 from rich.console import Console
 
 from prepe import sweep
@@ -64,15 +62,12 @@ def main() -> None:
     parser.add_argument("slots", type=int)
     parser.add_argument("sleep_s", type=float)
     parser.add_argument("trials", type=int)
-    parser.add_argument("--patient", action="store_true")
     options = parser.parse_args()
     for name, value in tune.SILENCE.items():
         os.environ.setdefault(name, value)
     os.environ[SLEEP] = str(options.sleep_s)
     cluster.processors = lambda: options.slots
     tune.Job, tune._JOBS = Sleeper, options.trials + 1  # one Tune does all
-    if options.patient:
-        FIFOScheduler.choose_trial_to_run = lambda *_: None  # Tune itself then gives a free worker to a new trial
     seconds: list[float] = []
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         file = Path(folder) / "slots.toml"
@@ -96,7 +91,6 @@ def main() -> None:
                 "slots": options.slots,
                 "sleep_s": options.sleep_s,
                 "trials": options.trials,
-                "patient": options.patient,
                 "first": first,
                 "processes": len(seen.processes),
                 "wall_s": seen.at[-1] - began,

@@ -1,8 +1,7 @@
-"""What Tune does at every event with all workers' unfinished calls, and with all its trials: what each of them adds.
+"""What Tune does at every event with all workers' unfinished calls: what each of them adds.
 
 ``python -m tests.bench.waiting`` prints one line of JSON. It reaches sizes that ``tests.bench.slots`` cannot, since the
-calls are all of one small process: Tune's list of calls, shuffled, in Ray's own wait, which looks at each of them. And
-Tune's usual scheduler looks at every trial, for one that waits.
+calls are all of one small process: Tune's list of calls, shuffled, in Ray's own wait, which looks at each of them.
 """
 
 import asyncio
@@ -10,16 +9,12 @@ import json
 import os
 import random
 import time
-from types import SimpleNamespace
 
 import ray
-from ray.tune.experiment import Trial
-from ray.tune.schedulers import FIFOScheduler
 
 from prepe.launch import cluster, tune
 
 SIZES = (8, 80, 200, 400, 800)
-TRIALS = 1000
 EVENTS = 200
 EVENTS_A_TRIAL = 2
 """A result, and a worker's being given its next trial."""
@@ -41,18 +36,6 @@ def event_ms(calls: set[ray.ObjectRef]) -> float:
     return 1000 * (time.thread_time() - began) / EVENTS
 
 
-def choosing_ms(trials: int) -> float:
-    """Return the mean milliseconds of Tune's scheduler looking for a trial that waits, among so many that do not."""
-    ended = [Trial("ended", stub=True) for _ in range(trials)]
-    for each in ended:
-        each.set_status(Trial.TERMINATED)
-    tuner = SimpleNamespace(get_trials=lambda: ended)
-    began = time.thread_time()
-    for _ in range(EVENTS):
-        FIFOScheduler().choose_trial_to_run(tuner)
-    return 1000 * (time.thread_time() - began) / EVENTS
-
-
 def main() -> None:
     """Measure and print one line of JSON."""
     for name, value in tune.SILENCE.items():
@@ -67,8 +50,7 @@ def main() -> None:
         del calls
     ray.shutdown()
     slope = (took[SIZES[-1]] - took[SIZES[0]]) / (SIZES[-1] - SIZES[0])
-    each_ms = choosing_ms(TRIALS) / TRIALS
-    print(json.dumps({"event_ms": took, "ms_per_slot": EVENTS_A_TRIAL * slope, "ms_per_job": EVENTS_A_TRIAL * each_ms}))
+    print(json.dumps({"event_ms": took, "ms_per_slot": EVENTS_A_TRIAL * slope}))
 
 
 if __name__ == "__main__":
